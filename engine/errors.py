@@ -1,0 +1,7 @@
+"""The error that `engine` raises for options and files that a run cannot use."""
+
+from __future__ import annotations
+
+
+class EngineError(ValueError):
+    """A run cannot go on with what it was given. One line: the file or flag, and the remedy."""
