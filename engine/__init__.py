@@ -1,0 +1,1 @@
+"""The running of things: training, evaluation and detection. Knows `models` and `data`; neither knows it."""

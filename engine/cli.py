@@ -1,0 +1,78 @@
+"""What the scripts share: one line and exit code 2 for bad input, and a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from data.errors import DataError
+from engine.errors import EngineError
+from models.errors import ConfigError
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+def run_cli(main: Main, argv: Sequence[str] | None = None) -> int:
+    """Calls `main(argv)` and returns the exit code of the process.
+
+    Only the errors that mean bad input become one line on stderr and exit code 2; anything else is a defect of ours and
+    keeps its traceback.
+    """
+    try:
+        return main(argv)
+    except (ConfigError, DataError, EngineError) as error:
+        message = str(error)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) is gone: nothing to report, and nowhere to report it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        message = _describe(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+def _describe(error: OSError) -> str:
+    """One line for a file error: which file, what is wrong."""
+    if error.filename is None or error.strerror is None:
+        return str(error) or type(error).__name__
+    return f"{error.filename}: {error.strerror.lower()}; check the path and its permissions"
+
+
+def positive_int(text: str) -> int:
+    """argparse type: an integer of at least 1."""
+    value = _number(int, text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """argparse type: an integer of at least 0."""
+    value = _number(int, text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0")
+    return value
+
+
+def unit_interval(text: str) -> float:
+    """argparse type: a number in [0, 1]."""
+    value = _number(float, text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _number(kind: Callable[[str], int] | Callable[[str], float], text: str) -> int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

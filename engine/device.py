@@ -1,0 +1,58 @@
+"""Which device, memory layout and precision a run uses, and one line that says so."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.errors import EngineError
+
+
+def select_device(spec: str = "") -> torch.device:
+    """The device of a `--device` flag: '' (the first GPU, else the CPU), 'cpu', '0', 'cuda:1', 'mps'.
+
+    Raises:
+        EngineError: no such device here.
+    """
+    spec = spec.strip().lower()
+    if spec == "cpu":
+        return torch.device("cpu")
+    if spec == "mps":
+        if not torch.backends.mps.is_available():
+            raise EngineError("--device mps: no Apple GPU is available here; use --device cpu")
+        return torch.device("mps")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if spec == "":
+        return torch.device("cuda", 0) if count else torch.device("cpu")
+    index = spec.removeprefix("cuda:").replace("cuda", "0")
+    if not index.isdecimal():
+        raise EngineError(f"--device {spec}: not a device; use cpu, mps or the number of a GPU, such as 0")
+    if int(index) >= count:
+        raise EngineError(
+            f"--device {spec}: {count} CUDA devices are available here; use --device cpu or a lower number"
+        )
+    return torch.device("cuda", int(index))
+
+
+def precision_of(device: torch.device, *, half: bool = False, bf16: bool = False) -> torch.dtype:
+    """The floating-point type of `--half` and `--bf16`; float32 without them.
+
+    Raises:
+        EngineError: both are given, or half precision on a CPU, whose kernels would be slower or missing.
+    """
+    if half and bf16:
+        raise EngineError("--half and --bf16 exclude each other; give one of them")
+    if half and device.type == "cpu":
+        raise EngineError("--half: float16 needs a GPU; on the CPU use --bf16 or neither")
+    if half:
+        return torch.float16
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def describe_device(device: torch.device) -> str:
+    """A short name of the device, with torch's version."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        name = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    else:
+        name = f"{device.type}, {torch.get_num_threads()} threads"
+    return f"{name}, torch {torch.__version__}"
