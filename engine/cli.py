@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from data.errors import DataError
 from engine.errors import EngineError
@@ -14,6 +15,7 @@ from models.errors import ConfigError
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+Number = TypeVar("Number", int, float)
 Main = Callable[[Sequence[str] | None], int]
 
 
@@ -49,30 +51,24 @@ def _describe(error: OSError) -> str:
 
 def positive_int(text: str) -> int:
     """argparse type: an integer of at least 1."""
-    value = _number(int, text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
-    return value
+    return _checked(int, text, lambda value: value >= 1, "a whole number of at least 1")
 
 
 def non_negative_int(text: str) -> int:
     """argparse type: an integer of at least 0."""
-    value = _number(int, text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0")
-    return value
+    return _checked(int, text, lambda value: value >= 0, "a whole number of at least 0")
 
 
 def unit_interval(text: str) -> float:
     """argparse type: a number in [0, 1]."""
-    value = _number(float, text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+    return _checked(float, text, lambda value: 0 <= value <= 1, "a number between 0 and 1")
 
 
-def _number(kind: Callable[[str], int] | Callable[[str], float], text: str) -> int | float:
+def _checked(kind: Callable[[str], Number], text: str, holds: Callable[[Number], bool], wanted: str) -> Number:
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        value = None
+    if value is None or not holds(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value

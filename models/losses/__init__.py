@@ -1,0 +1,1 @@
+"""Losses. Each head names its own in `build_loss`."""
