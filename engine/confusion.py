@@ -1,0 +1,79 @@
+"""Confusion matrix of a detector: what each true object was taken for; "background" for misses and false alarms."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torchvision.ops import box_iou
+
+CROWD_COVER = 0.5  # a box with at least this share of its area inside a crowd region of its class is no false alarm
+
+
+class ConfusionMatrix:
+    """Counts, over images, which class each true box was detected as.
+
+    A detection and a true box can be a pair when their IoU is above the threshold, whatever their classes; pairs are
+    made greedily, the largest IoU first, each box once.
+
+    Attributes:
+        counts: `(nc + 1, nc + 1)` int64, rows true class, columns predicted class; the last row holds false alarms, the
+            last column misses.
+    """
+
+    def __init__(self, num_classes: int, iou_thres: float = 0.45) -> None:
+        self.num_classes = num_classes
+        self.iou_thres = iou_thres
+        self.counts = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
+
+    def update(self, predictions: np.ndarray, boxes_xyxy: np.ndarray, labels: np.ndarray, crowd: np.ndarray) -> None:
+        """Adds one image; predictions and boxes in the same pixels.
+
+        Args:
+            predictions: `(n, 6)` x1, y1, x2, y2, score, class, above the score threshold of interest.
+            boxes_xyxy: `(m, 4)` true boxes.
+            labels: `(m,)` their classes.
+            crowd: `(m,)` bool, the box marks a crowd: neither a miss nor a false alarm where it is.
+        """
+        predicted = predictions[:, 5].astype(np.int64)
+        single_boxes, single_labels = boxes_xyxy[~crowd], labels[~crowd]
+        iou = box_iou(_tensor(single_boxes), _tensor(predictions[:, :4])).numpy()
+        paired_true, paired_predicted = _greedy_pairs(iou, self.iou_thres)
+        np.add.at(self.counts, (single_labels[paired_true], predicted[paired_predicted]), 1)
+
+        missed = np.delete(single_labels, paired_true)
+        self.counts[:-1, -1] += np.bincount(missed, minlength=self.num_classes)
+        excused = _inside_crowd(predictions, boxes_xyxy[crowd], labels[crowd])
+        excused[paired_predicted] = True
+        self.counts[-1, :-1] += np.bincount(predicted[~excused], minlength=self.num_classes)
+
+    def normalized(self) -> np.ndarray:
+        """`(nc + 1, nc + 1)` float: shares of each true class (rows add up to 1); nan for a row without entries."""
+        totals = self.counts.sum(axis=1, keepdims=True)
+        return np.divide(self.counts, totals, out=np.full(self.counts.shape, np.nan), where=totals > 0)
+
+
+def _greedy_pairs(iou: np.ndarray, threshold: float) -> tuple[list[int], list[int]]:
+    """Rows and columns of the pairs above `threshold`, best first, every row and column used at most once."""
+    rows, columns = np.nonzero(iou > threshold)
+    best_first = np.argsort(-iou[rows, columns], kind="stable")
+    pairs: dict[int, int] = {}
+    used: set[int] = set()
+    for row, column in zip(rows[best_first].tolist(), columns[best_first].tolist(), strict=True):
+        if row not in pairs and column not in used:
+            pairs[row] = column
+            used.add(column)
+    return list(pairs.keys()), list(pairs.values())
+
+
+def _inside_crowd(predictions: np.ndarray, crowd_xyxy: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`(n,)` bool: the prediction lies mostly inside a crowd region of its own class."""
+    boxes = predictions[:, None, :4]
+    top_left = np.maximum(boxes[..., :2], crowd_xyxy[None, :, :2])
+    bottom_right = np.minimum(boxes[..., 2:], crowd_xyxy[None, :, 2:])
+    covered = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(axis=2)
+    return ((covered >= CROWD_COVER * area) & (predictions[:, None, 5] == labels[None])).any(axis=1)
+
+
+def _tensor(boxes: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
