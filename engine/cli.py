@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ def run_cli(main: Main, argv: Sequence[str] | None = None) -> int:
     Only the errors that mean bad input become one line on stderr and exit code 2; anything else is a defect of ours and
     keeps its traceback.
     """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         return main(argv)
     except (ConfigError, DataError, EngineError) as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 
 from engine.errors import EngineError
@@ -56,3 +59,14 @@ def describe_device(device: torch.device) -> str:
     else:
         name = f"{device.type}, {torch.get_num_threads()} threads"
     return f"{name}, torch {torch.__version__}"
+
+
+def memory_usage(device: torch.device) -> str:
+    """Memory held now: on the GPU for a GPU, else of this process; '' where the system does not tell."""
+    if device.type == "cuda":
+        return f"{torch.cuda.memory_reserved(device) / 2**30:.1f}G"
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return ""
+    pages = int(statm.read_text().split()[1])
+    return f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f}G"

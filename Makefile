@@ -1,0 +1,40 @@
+# `make` shows what there is. Everything runs in .venv, which is made when it is missing.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format clean
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/installed ## install, then train yolov5s-saconv on generated pictures (under 10 minutes on 2 cores)
+	$(BIN)/python train.py --cfg yolov5s-saconv.yaml
+
+test: $(VENV)/installed-dev ## install, then run all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed-dev ## the tests that take less than five seconds each
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/installed-dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment, caches and runs
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis runs data/cache

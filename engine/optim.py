@@ -1,0 +1,143 @@
+"""The optimiser, its schedule, and the moving average of the weights.
+
+The schedule has no state: rate, momentum and accumulation follow from the iteration number alone, so a resumed training
+continues exactly where the other one was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from engine.errors import EngineError
+from engine.hyperparameters import TrainingHyperparameters
+
+NOMINAL_BATCH = 64  # gradients are accumulated up to about this many images before a step
+OPTIMIZERS = ("SGD", "Adam", "AdamW")
+_MIN_WARMUP_ITERATIONS = 100
+_EMA_DECAY, _EMA_RAMP = 0.9999, 2000.0
+
+
+def build_optimizer(
+    model: nn.Module, name: str, hyp: TrainingHyperparameters, weight_decay: float
+) -> torch.optim.Optimizer:
+    """An optimiser with three groups: biases, other vectors (normalisation), and kernels, which alone are decayed.
+
+    Raises:
+        EngineError: unknown name.
+    """
+    biases: list[Tensor] = []
+    vectors: list[Tensor] = []
+    kernels: list[Tensor] = []
+    for key, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            group = biases if key.endswith("bias") else vectors if parameter.ndim <= 1 else kernels
+            group.append(parameter)
+    groups = [
+        {"params": biases, "weight_decay": 0.0, "is_bias": True},
+        {"params": vectors, "weight_decay": 0.0, "is_bias": False},
+        {"params": kernels, "weight_decay": weight_decay, "is_bias": False},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if name == "SGD":
+        return torch.optim.SGD(groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0)
+    if name == "Adam":
+        return torch.optim.Adam(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999))
+    if name == "AdamW":
+        return torch.optim.AdamW(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999))
+    raise EngineError(f"--optimizer {name}: unknown; use one of {', '.join(OPTIMIZERS)}")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate, momentum and gradient accumulation at every iteration.
+
+    Attributes:
+        hyp: rates and warm-up lengths.
+        epochs: length of the whole training.
+        batches: batches per epoch.
+        batch_size: images per batch.
+        cosine: fall along a half cosine instead of a line, from `lr0` to `lr0 * lrf`.
+    """
+
+    hyp: TrainingHyperparameters
+    epochs: int
+    batches: int
+    batch_size: int
+    cosine: bool = False
+
+    @property
+    def accumulate(self) -> int:
+        """Batches per optimiser step after the warm-up."""
+        return max(round(NOMINAL_BATCH / self.batch_size), 1)
+
+    @property
+    def weight_decay(self) -> float:
+        """The decay for the batch that is really accumulated, so that it does not depend on `batch_size`."""
+        return self.hyp.weight_decay * self.batch_size * self.accumulate / NOMINAL_BATCH
+
+    @property
+    def warmup(self) -> int:
+        """Iterations of warm-up; at least 100, and none when `warmup_epochs` is 0."""
+        if self.hyp.warmup_epochs == 0:
+            return 0
+        return max(round(self.hyp.warmup_epochs * self.batches), _MIN_WARMUP_ITERATIONS)
+
+    def factor(self, epoch: int) -> float:
+        """What `lr0` is multiplied by in an epoch."""
+        progress = epoch / self.epochs
+        if self.cosine:
+            progress = (1 - math.cos(math.pi * progress)) / 2
+        return 1 - progress * (1 - self.hyp.lrf)
+
+    def accumulate_at(self, iteration: int) -> int:
+        """Batches per optimiser step at an iteration: grows from 1 during the warm-up."""
+        if iteration >= self.warmup:
+            return self.accumulate
+        return max(1, round(_interpolate(iteration / self.warmup, 1, NOMINAL_BATCH / self.batch_size)))
+
+    def apply(self, optimizer: torch.optim.Optimizer, epoch: int, iteration: int) -> None:
+        """Sets rate and momentum of every group for an iteration (counted from the start of the training)."""
+        target = self.hyp.lr0 * self.factor(epoch)
+        progress = min(iteration / self.warmup, 1.0) if self.warmup else 1.0
+        momentum = _interpolate(progress, self.hyp.warmup_momentum, self.hyp.momentum)
+        for group in optimizer.param_groups:
+            start = self.hyp.warmup_bias_lr if group["is_bias"] else 0.0
+            group["lr"] = _interpolate(progress, start, target)
+            if "momentum" in group:
+                group["momentum"] = momentum
+
+
+def _interpolate(progress: float, start: float, end: float) -> float:
+    return start + progress * (end - start)
+
+
+def build_ema(model: nn.Module) -> AveragedModel:
+    """A moving average of weights and buffers whose decay grows from 0 to 0.9999, as far as 2000 updates teach it.
+
+    `AveragedModel.module` is the averaged model.
+    """
+    ema = AveragedModel(model, multi_avg_fn=_update_average, use_buffers=True)
+    ema.requires_grad_(False)
+    ema.module.eval()
+    return ema
+
+
+@torch.no_grad()
+def _update_average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+    decay = _EMA_DECAY * (1 - math.exp(-(float(updates) + 1) / _EMA_RAMP))
+    if averaged[0].is_floating_point():
+        torch._foreach_lerp_(list(averaged), list(current), 1 - decay)
+    else:
+        for target, source in zip(averaged, current, strict=True):
+            target.copy_(source)
+
+
+def clip_gradients(parameters: Iterator[nn.Parameter], max_norm: float = 10.0) -> None:
+    """Keeps one bad batch from throwing the weights away."""
+    nn.utils.clip_grad_norm_(parameters, max_norm)

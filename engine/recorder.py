@@ -1,0 +1,59 @@
+"""What a training leaves behind for people: `results.csv`, TensorBoard events, `opt.yaml` and `hyp.yaml`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from engine.runs import atomic_path
+
+RESULTS = "results.csv"
+
+
+class Recorder:
+    """Writes one row per epoch; the file is whole after every epoch.
+
+    Args:
+        folder: the run's folder.
+        first_epoch: rows of this epoch and later ones, left by an interrupted training, are dropped.
+    """
+
+    def __init__(self, folder: Path, first_epoch: int = 0) -> None:
+        self.path = folder / RESULTS
+        self.rows = [row for row in _read_rows(self.path) if int(row["epoch"]) < first_epoch] if first_epoch else []
+        self._events = SummaryWriter(str(folder), purge_step=first_epoch or None)
+
+    def add_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Appends the values of an epoch (counted from 0) to `results.csv` and to the events."""
+        self.rows.append({"epoch": str(epoch), **{key: f"{value:.6g}" for key, value in values.items()}})
+        with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            # The first epoch may have fewer columns (no validation): the widest row names them.
+            columns = list(max(self.rows, key=len))
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        for key, value in values.items():
+            self._events.add_scalar(key, value, epoch)
+        self._events.flush()
+
+    def close(self) -> None:
+        """Ends the event file."""
+        self._events.close()
+
+
+def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes plain values as YAML, in their order."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

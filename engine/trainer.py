@@ -1,0 +1,387 @@
+"""The training loop.
+
+`Trainer(options).run()` goes through stages with names: prepare data and model, then per epoch train, validate, record
+and save, then finish with the best weights. Everything random follows from the seed, the epoch and the image, and the
+schedule from the iteration, so a training that is resumed at an epoch ends as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.coco import CocoSplit, load_coco
+from data.demo import ensure_demo_dataset
+from data.loader import Batch, build_loader
+from data.schema import DatasetConfig, load_dataset_config
+from engine.anchors import check_anchors
+from engine.checkpoint import load_checkpoint, save_checkpoint, transfer_weights
+from engine.cli import INTERRUPTED
+from engine.coco_eval import CocoEvaluator
+from engine.device import describe_device, memory_usage, select_device
+from engine.errors import EngineError
+from engine.evaluate import EvalResult, evaluate, memory_format_of
+from engine.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
+from engine.optim import Schedule, build_ema, build_optimizer, clip_gradients
+from engine.options import TrainOptions
+from engine.recorder import Recorder, write_yaml
+from engine.runs import next_run_dir
+from engine.training_report import draw_training_batch, finish_report
+from models import build_model
+from models.detector import Detector
+from models.summary import count_flops
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CFG, DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_IMGSZ = "yolov5s.yaml", 100, 16, 640
+_DRAWN_BATCHES = 3
+
+
+@dataclass
+class Progress:
+    """Where a training stands; what `--resume` restores beside the tensors."""
+
+    epoch: int = 0
+    best_fitness: float = -1.0
+    best_epoch: int = 0
+
+
+def fitness(figures: Mapping[str, float]) -> float:
+    """What "best" means: AP with a tenth of AP50; 0 where there is nothing to detect."""
+    value = 0.9 * figures["AP"] + 0.1 * figures["AP50"]
+    return 0.0 if math.isnan(value) else value
+
+
+class Trainer:
+    """Trains one detector.
+
+    Raises:
+        ConfigError, DataError, EngineError: what it was given cannot be used; nothing has been written then.
+    """
+
+    def __init__(self, options: TrainOptions) -> None:
+        self.source: dict[str, Any] | None = load_checkpoint(options.weights) if options.weights else None
+        self.progress = Progress()
+        if options.resume:
+            options = self._resumed(options)
+        self.device = select_device(options.device)
+        torch.manual_seed(options.seed)
+        dataset = load_dataset_config(options.data or ensure_demo_dataset())
+        self.options = _with_defaults(options, dataset)
+        self.hyp = self._load_hyperparameters()
+        self._prepare_model_and_data(dataset)
+        self._prepare_optimization()
+        self.folder = self._open_folder()
+
+    # -- preparation ------------------------------------------------------------------------------------------------
+
+    def _resumed(self, options: TrainOptions) -> TrainOptions:
+        assert self.source is not None
+        training = self.source.get("training")
+        if training is None:
+            raise EngineError(f"{options.weights}: its training is complete; start a new one with --weights")
+        self.progress = Progress(**training["progress"])
+        saved = TrainOptions.from_dict(training["options"])
+        return replace(saved, weights=options.weights, resume=True, device=options.device or saved.device)
+
+    def _load_hyperparameters(self) -> Hyperparameters:
+        if self.options.resume:
+            assert self.source is not None
+            return parse_hyperparameters(self.source["training"]["hyp"], self.options.weights)
+        hyp = load_hyperparameters(self.options.hyp)
+        if self.options.label_smoothing is not None:
+            values = {**hyp.as_dict(), "label_smoothing": self.options.label_smoothing}
+            hyp = parse_hyperparameters(values, "--label-smoothing")
+        return hyp
+
+    def _prepare_model_and_data(self, dataset: DatasetConfig) -> None:
+        options = self.options
+        assert options.imgsz is not None
+        assert options.batch_size is not None
+        self.train_split = load_coco(dataset.train.annotations, dataset.train.images, names=dataset.names)
+        self.val_split = load_coco(dataset.val.annotations, dataset.val.images, names=self.train_split.names)
+        if not any(len(record.boxes_xyxy) for record in self.train_split.records):
+            raise EngineError(f"{dataset.train.annotations}: no box is left to learn from; check its annotations")
+        self.model = self._build_model()
+        stride = int(self.model.stride.max())
+        if options.imgsz % stride:
+            raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, the model's largest stride")
+        augment = {**self.hyp.augment, "mosaic": 0.0, "mixup": 0.0} if options.rect else self.hyp.augment
+        shared = {"imgsz": options.imgsz, "stride": stride, "workers": options.workers, "seed": options.seed}
+        self.train_loader = build_loader(
+            self.train_split,
+            batch_size=options.batch_size,
+            augment=augment,
+            shuffle=not options.rect,
+            rect=options.rect,
+            cache=options.cache or None,
+            **shared,
+        )
+        self.val_loader = build_loader(
+            self.val_split, batch_size=2 * options.batch_size, rect=True, pad=0.5, cache=options.cache or None, **shared
+        )
+        self.evaluator = CocoEvaluator(self.val_split)
+
+    def _build_model(self) -> Detector:
+        options, split = self.options, self.train_split
+        cfg: Any = options.cfg or DEFAULT_CFG
+        if self.source is not None and (options.resume or not options.cfg):
+            cfg = self.source["yaml"]
+        model = build_model(cfg, num_classes=len(split.names))
+        model.names = list(split.names)
+        if self.source is not None and not options.resume:
+            log.info("weights: %s, %s", options.weights, transfer_weights(model, self.source["model"]).summary())
+        elif not options.resume and not options.noautoanchor:
+            assert options.imgsz is not None
+            check_anchors(model, split, options.imgsz, self.hyp.training.anchor_t, options.seed)
+        for row in options.freeze:
+            if row >= len(model.model) - 1:
+                raise EngineError(f"--freeze {row}: the model has rows 0 to {len(model.model) - 2} before its head")
+            model.model[row].requires_grad_(False)
+        layout = memory_format_of(self.device, torch.float16 if self.device.type == "cuda" else torch.float32)
+        return model.to(self.device, memory_format=layout)
+
+    def _prepare_optimization(self) -> None:
+        options, hyp = self.options, self.hyp.training
+        assert options.epochs is not None
+        assert options.batch_size is not None
+        assert options.imgsz is not None
+        self.epochs = options.epochs
+        self.schedule = Schedule(hyp, options.epochs, len(self.train_loader), options.batch_size, options.cos_lr)
+        self.optimizer = build_optimizer(self.model, options.optimizer, hyp, self.schedule.weight_decay)
+        self.criterion = self.model.head.build_loss(hyp.gains(), options.imgsz).to(self.device)
+        self.ema = build_ema(self.model)
+        self.autocast = torch.autocast("cuda", dtype=torch.float16, enabled=self.device.type == "cuda")
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.device.type == "cuda")
+        if options.resume:
+            self._restore()
+
+    def _restore(self) -> None:
+        assert self.source is not None
+        training = self.source["training"]
+        self.model.load_state_dict(training["model"])
+        self.ema.module.load_state_dict(self.source["model"])
+        self.ema.n_averaged.fill_(training["ema_updates"])
+        self.optimizer.load_state_dict(training["optimizer"])
+        self.scaler.load_state_dict(training["scaler"])
+        torch.set_rng_state(training["rng"])
+
+    def _open_folder(self) -> Path:
+        options = self.options
+        if options.resume:
+            folder = Path(options.weights).resolve().parents[1]
+        else:
+            folder = next_run_dir(options.project, options.name, options.exist_ok)
+            write_yaml(folder / "opt.yaml", options.as_dict())
+            write_yaml(folder / "hyp.yaml", self.hyp.as_dict())
+        self.weights_folder = folder / "weights"
+        self.weights_folder.mkdir(exist_ok=True)
+        return folder
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Trains to the end and returns the exit code: 0, or 130 after Ctrl-C."""
+        self._announce()
+        recorder = Recorder(self.folder, self.progress.epoch)
+        start = time.perf_counter()
+        try:
+            while self.progress.epoch < self.epochs:
+                if self._run_epoch(recorder):
+                    break
+        except KeyboardInterrupt:
+            return self._interrupted()
+        finally:
+            recorder.close()
+        minutes = (time.perf_counter() - start) / 60
+        log.info("trained %d epochs in %.1f minutes", self.progress.epoch, minutes)
+        self._finish()
+        return 0
+
+    def _announce(self) -> None:
+        options, split = self.options, self.train_split
+        log.info("data: %s", split.report.summary())
+        log.info("validation: %s", self.val_split.report.summary())
+        assert options.imgsz is not None
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        name = options.cfg or options.weights or DEFAULT_CFG
+        gflops = count_flops(self.model, options.imgsz) / 1e9
+        log.info(
+            "model: %s, %d classes, %.2f M parameters, %.1f GFLOPs", name, len(split.names), parameters / 1e6, gflops
+        )
+        layout = "channels last" if self.device.type in ("cpu", "cuda") else "contiguous"
+        precision = "float16 (AMP)" if self.scaler.is_enabled() else "float32"
+        log.info("device: %s; %s, %s", describe_device(self.device), layout, precision)
+        log.info(
+            "training: epochs %d to %d, %d px, batches of %d, into %s",
+            self.progress.epoch + 1,
+            self.epochs,
+            options.imgsz,
+            options.batch_size,
+            self.folder,
+        )
+
+    def _run_epoch(self, recorder: Recorder) -> bool:
+        """One epoch with all its stages; True when the training should stop early."""
+        epoch = self.progress.epoch
+        losses = self._train_epoch(epoch)
+        values = {f"train/{name}_loss": value for name, value in losses.items()}
+        last = epoch + 1 == self.epochs
+        improved = False
+        if last or not self.options.noval:
+            result = self._validate()
+            values.update(_metrics_of(result))
+            score = fitness(result.metrics.figures)
+            improved = score > self.progress.best_fitness
+            if improved:
+                self.progress.best_fitness, self.progress.best_epoch = score, epoch
+            _print_validation(result)
+        values["x/lr"] = self.optimizer.param_groups[-1]["lr"]
+        recorder.add_epoch(epoch, values)
+        self.progress.epoch = epoch + 1
+        self._save(improved)
+        patience = self.options.patience
+        if patience and not self.options.noval and epoch - self.progress.best_epoch >= patience:
+            log.info("no gain for %d epochs: stopping early (--patience 0 never does)", patience)
+            return True
+        return False
+
+    def _train_epoch(self, epoch: int) -> dict[str, float]:
+        self.model.train()
+        self.train_loader.set_epoch(epoch)
+        total = torch.zeros(3, device=self.device)
+        bar = tqdm(self.train_loader, desc=f"epoch {epoch + 1}/{self.epochs}", dynamic_ncols=True)
+        waiting = 0  # batches whose gradients wait for a step
+        self.optimizer.zero_grad(set_to_none=True)
+        for number, batch in enumerate(bar):
+            iteration = epoch * len(self.train_loader) + number
+            self.schedule.apply(self.optimizer, epoch, iteration)
+            parts = self._backward(batch)
+            waiting += 1
+            # The last batch of an epoch always steps: no gradient is carried over, so an epoch can be resumed at its start.
+            if waiting >= self.schedule.accumulate_at(iteration) or number + 1 == len(self.train_loader):
+                self._step()
+                waiting = 0
+            total += parts
+            mean = (total / (number + 1)).tolist()
+            bar.set_postfix_str(
+                f"box {mean[0]:.4f} obj {mean[1]:.4f} cls {mean[2]:.4f} lr {self.optimizer.param_groups[-1]['lr']:.5f} "
+                f"{memory_usage(self.device)}"
+            )
+            if epoch == 0 and number < _DRAWN_BATCHES and not self.options.noplots:
+                draw_training_batch(batch, self.train_split.names, self.folder / f"train_batch{number}.jpg")
+        return dict(zip(("box", "obj", "cls"), (total / len(self.train_loader)).tolist(), strict=True))
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Adds the gradients of one batch; returns the `(3,)` parts of its loss."""
+        layout = memory_format_of(self.device, torch.float16 if self.device.type == "cuda" else torch.float32)
+        images = batch.images.to(self.device, non_blocking=True).to(memory_format=layout).float() / 255
+        with self.autocast:
+            logits = self.model(images)
+        loss, parts = self.criterion(logits, batch.targets.to(self.device))
+        if not torch.isfinite(loss):
+            raise EngineError(
+                f"the loss became {loss.item()} in epoch {self.progress.epoch + 1}; lower lr0 in --hyp, or check the boxes; "
+                f"{self.weights_folder / 'last.pt'} holds the epoch before"
+            )
+        self.scaler.scale(loss).backward()
+        return parts
+
+    def _step(self) -> None:
+        self.scaler.unscale_(self.optimizer)
+        clip_gradients(self.model.parameters())
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update_parameters(self.model)
+
+    def _validate(self) -> EvalResult:
+        return evaluate(
+            self.ema.module,
+            self.val_loader,
+            self.evaluator,
+            device=self.device,
+            criterion=self.criterion,
+            precision=torch.float16 if self.device.type == "cuda" else torch.float32,
+        )
+
+    # -- what is kept -----------------------------------------------------------------------------------------------
+
+    def _save(self, improved: bool) -> None:
+        content = self._content()
+        training = {
+            "options": self.options.as_dict(),
+            "hyp": self.hyp.as_dict(),
+            "progress": vars(self.progress).copy(),
+            "model": self.model.state_dict(),
+            "ema_updates": int(self.ema.n_averaged),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+        if improved:
+            save_checkpoint(self.weights_folder / "best.pt", content)
+        period = self.options.save_period
+        if period and self.progress.epoch % period == 0:
+            save_checkpoint(self.weights_folder / f"epoch{self.progress.epoch}.pt", content)
+        # Last, so that a training killed here resumes from an epoch whose best.pt may only be newer.
+        save_checkpoint(self.weights_folder / "last.pt", {**content, "training": training})
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "model": self.ema.module.state_dict(),
+            "yaml": self.model.yaml,
+            "names": list(self.train_split.names),
+            "category_ids": list(self.train_split.category_ids),
+            "imgsz": self.options.imgsz,
+            "data": str(self.options.data),
+            "epoch": self.progress.epoch,
+        }
+
+    def _interrupted(self) -> int:
+        last = self.weights_folder / "last.pt"
+        if last.is_file():
+            log.warning(
+                "interrupted in epoch %d; %s holds the epoch before: --resume %s", self.progress.epoch + 1, last, last
+            )
+        else:
+            log.warning("interrupted before the first epoch was complete; nothing to resume")
+        return INTERRUPTED
+
+    def _finish(self) -> None:
+        save_checkpoint(self.weights_folder / "last.pt", self._content())
+        best = self.weights_folder / "best.pt"
+        self.ema.module.load_state_dict(load_checkpoint(best)["model"])
+        finish_report(self._validate(), self.train_split.names, self.folder, plots=not self.options.noplots)
+        log.info("best of epoch %d: %s", self.progress.best_epoch + 1, best)
+
+
+def _with_defaults(options: TrainOptions, dataset: DatasetConfig) -> TrainOptions:
+    """Command line before data-set YAML before defaults."""
+    return replace(
+        options,
+        epochs=options.epochs or dataset.epochs or DEFAULT_EPOCHS,
+        batch_size=options.batch_size or dataset.batch_size or DEFAULT_BATCH,
+        imgsz=options.imgsz or dataset.imgsz or DEFAULT_IMGSZ,
+    )
+
+
+def _metrics_of(result: EvalResult) -> dict[str, float]:
+    values = {f"metrics/{name}": value for name, value in result.metrics.figures.items()}
+    if result.losses is not None:
+        values.update(zip(("val/box_loss", "val/obj_loss", "val/cls_loss"), result.losses, strict=True))
+    return values
+
+
+def _print_validation(result: EvalResult) -> None:
+    metrics = result.metrics
+    log.info("    AP %.4f  AP50 %.4f  (%d images)", metrics.ap, metrics.ap50, metrics.images)

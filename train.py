@@ -1,0 +1,9 @@
+"""Train a detector: `python train.py --cfg yolov5s-saconv.yaml --data my.yaml`; `--help` lists the flags."""
+
+import sys
+
+from engine.cli import run_cli
+from engine.train_cli import main
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))
