@@ -12,7 +12,7 @@ CROWD_COVER = 0.5  # a box with at least this share of its area inside a crowd r
 class ConfusionMatrix:
     """Counts, over images, which class each true box was detected as.
 
-    A detection and a true box can be a pair when their IoU is above the threshold, whatever their classes; pairs are
+    Detections below the score threshold do not count. A detection and a true box can be a pair when their IoU is above the threshold, whatever their classes; pairs are
     made greedily, the largest IoU first, each box once.
 
     Attributes:
@@ -20,8 +20,9 @@ class ConfusionMatrix:
             last column misses.
     """
 
-    def __init__(self, num_classes: int, iou_thres: float = 0.45) -> None:
+    def __init__(self, num_classes: int, conf_thres: float = 0.25, iou_thres: float = 0.45) -> None:
         self.num_classes = num_classes
+        self.conf_thres = conf_thres
         self.iou_thres = iou_thres
         self.counts = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
 
@@ -29,11 +30,12 @@ class ConfusionMatrix:
         """Adds one image; predictions and boxes in the same pixels.
 
         Args:
-            predictions: `(n, 6)` x1, y1, x2, y2, score, class, above the score threshold of interest.
+            predictions: `(n, 6)` x1, y1, x2, y2, score, class.
             boxes_xyxy: `(m, 4)` true boxes.
             labels: `(m,)` their classes.
             crowd: `(m,)` bool, the box marks a crowd: neither a miss nor a false alarm where it is.
         """
+        predictions = predictions[predictions[:, 4] > self.conf_thres]
         predicted = predictions[:, 5].astype(np.int64)
         single_boxes, single_labels = boxes_xyxy[~crowd], labels[~crowd]
         iou = box_iou(_tensor(single_boxes), _tensor(predictions[:, :4])).numpy()

@@ -43,7 +43,7 @@ class EvalResult:
         losses: mean per image of the criterion's three components; None without a criterion.
         speed_ms: milliseconds per image of "pre-process", "inference" and "NMS".
         samples: the first batches, for pictures.
-        confusion: over all images, at score 0.25 and IoU 0.45.
+        confusion: over all images, of the boxes detect.py would draw.
     """
 
     metrics: CocoMetrics
@@ -151,7 +151,7 @@ class _Run:
     loss_sum: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.confusion = ConfusionMatrix(len(self.evaluator.names))
+        self.confusion = ConfusionMatrix(len(self.evaluator.names), SHOWN_CONF)
 
     def add_losses(self, components: Tensor, images: int) -> None:
         weighted = components.detach().float() * images
