@@ -1,7 +1,7 @@
 """The names that a model YAML may use, and the channel rule of each.
 
-A block registers itself with one decorator; the folders `models/blocks` and `models/heads` are imported as a whole, so a
-new block is one new file:
+A block registers itself with one decorator; the folders `models/blocks` and `models/heads` are imported as a whole, so
+a new block is one new file:
 
     @register(rule=conv_rule)
     class MyConv(nn.Module):
@@ -24,7 +24,7 @@ from torch import nn
 from models.errors import ConfigError
 
 ConvClass = type[nn.Module]
-"""Annotation of a constructor parameter that takes a convolution block; the parser resolves its name in the registry."""
+"""Annotation of a constructor parameter that takes a convolution block; the parser looks its name up."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class RowContext:
         width_multiple: factor for the channels that the row asks for.
         num_classes: number of classes of the detector.
         anchors: per level, `w0, h0, w1, h1, ...` in input pixels, or the number of anchors per level.
+        channel_multiple: what scaled channels are rounded up to a multiple of.
     """
 
     in_channels: tuple[int, ...]
@@ -44,12 +45,13 @@ class RowContext:
     width_multiple: float = 1.0
     num_classes: int = 80
     anchors: Any = None
+    channel_multiple: int = 8
 
     def scaled(self, channels: float) -> int:
-        """Channels after the width multiple, rounded up to a multiple of 8."""
+        """Channels after the width multiple, rounded up to a multiple of `channel_multiple`."""
         if isinstance(channels, bool) or not isinstance(channels, int | float) or channels <= 0:
             raise ConfigError(f"output channels must be a positive number, not {channels!r}")
-        return math.ceil(channels * self.width_multiple / 8) * 8
+        return math.ceil(channels * self.width_multiple / self.channel_multiple) * self.channel_multiple
 
 
 @dataclass(frozen=True)

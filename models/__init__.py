@@ -1,0 +1,9 @@
+"""Blocks, heads and losses, and the detector that a model YAML makes of them."""
+
+from __future__ import annotations
+
+from models.blocks.conv import Conv
+from models.detector import Detector, build_model
+from models.errors import ConfigError
+
+__all__ = ["ConfigError", "Conv", "Detector", "build_model"]

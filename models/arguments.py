@@ -1,0 +1,58 @@
+"""From what a row's argument says to the value that a constructor gets, by literals and look-ups, never by `eval`."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from models.errors import ConfigError
+from models.registry import ConvClass, lookup
+
+
+def resolve_argument(value: Any, names: Mapping[str, Any]) -> Any:
+    """`'None'`, `'True'`, `'False'` and the strings in `names` become values; lists are resolved item by item.
+
+    Other strings pass unchanged: what they mean is the block's affair (`'nearest'`, `'nn.ReLU()'`).
+    """
+    if isinstance(value, list):
+        return [resolve_argument(item, names) for item in value]
+    if not isinstance(value, str):
+        return value
+    return {"None": None, "True": True, "False": False, **names}.get(value, value)
+
+
+def construct(block: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> nn.Module:
+    """Call a block's constructor, the names of convolution classes among its arguments looked up in the registry.
+
+    Raises:
+        ConfigError: the arguments do not fit the constructor, or it refuses their values.
+    """
+    signature = inspect.signature(block)
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise ConfigError(f"wrong arguments: {_bind_problem(error, signature, kwargs)}") from error
+    for name, value in bound.arguments.items():
+        takes_class = signature.parameters[name].annotation in (ConvClass, "ConvClass")
+        if takes_class and isinstance(value, str):
+            bound.arguments[name] = lookup(value).block
+    try:
+        return block(*bound.args, **bound.kwargs)
+    except ConfigError:
+        raise
+    except Exception as error:  # a constructor may raise anything on a value that it does not expect
+        shown = ", ".join([*(repr(arg) for arg in args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"cannot be built with ({shown}): {text}; check the row's arguments") from error
+
+
+def _bind_problem(error: TypeError, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
+    wrong = next((key for key in kwargs if key not in signature.parameters), None)
+    near = difflib.get_close_matches(str(wrong), signature.parameters, n=1, cutoff=0.5) if wrong else []
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(str(parameter.replace(annotation=parameter.empty)) for parameter in signature.parameters.values())
+    return f"{error}{hint}; the constructor takes ({shown}), the channels of the input being filled in"

@@ -1,0 +1,142 @@
+"""From a checked configuration to modules: names looked up, channels followed through the graph, blocks constructed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+import models.blocks
+import models.heads  # noqa: F401  (both folders register what they hold)
+from models.arguments import construct, resolve_argument
+from models.blocks.activation import ActivationFactory, default_activation, parse_activation
+from models.errors import ConfigError
+from models.heads.base import DetectionHead
+from models.registry import Entry, RowContext, RowPlan, lookup
+from models.schema import ModelConfig, RowSpec
+
+IMAGE = -1
+"""The index of the image among the sources of a row."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a built model.
+
+    Attributes:
+        index: number of the row, and of its module.
+        sources: absolute indices of the rows that it takes; `IMAGE` is the input.
+        takes_list: whether the module gets a list of tensors, as rows with a list of sources do.
+        source: `from` as written.
+        block: registered name.
+        arguments: what the constructor got, for people.
+        out_channels: channels of its output.
+        location: file, line, row number and block, for error messages.
+    """
+
+    index: int
+    sources: tuple[int, ...]
+    takes_list: bool
+    source: int | list[int]
+    block: str
+    arguments: str
+    out_channels: int
+    location: str
+
+
+def build_rows(config: ModelConfig) -> tuple[list[Row], list[nn.Module]]:
+    """The rows of a configuration and the module of each, ending in a detection head.
+
+    Raises:
+        ConfigError: an unknown block, arguments that it does not take, or a `from` out of range.
+    """
+    rows: list[Row] = []
+    modules: list[nn.Module] = []
+    channels = [config.ch]  # of the image, then of each row
+    with default_activation(_activation(config)):
+        for index, spec in enumerate(config.rows):
+            try:
+                row, module = _build_row(config, index, spec, channels)
+            except ConfigError as error:
+                raise ConfigError(f"{config.locate(index)}: {error}") from error
+            rows.append(row)
+            modules.append(module)
+            channels.append(row.out_channels)
+    return rows, modules
+
+
+def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[int]) -> tuple[Row, nn.Module]:
+    entry = lookup(spec.module)
+    _check_head_position(entry, index, len(config.rows))
+    sources = _absolute_sources(spec.source, index)
+    names = {"nc": config.nc, "anchors": config.anchors}
+    context = RowContext(
+        in_channels=tuple(channels[source + 1] for source in sources),
+        repeats=max(round(spec.number * config.depth_multiple), 1) if spec.number > 1 else spec.number,
+        width_multiple=config.width_multiple,
+        num_classes=config.nc,
+        anchors=config.anchors,
+        channel_multiple=config.channel_multiple,
+    )
+    plan = _plan(entry, context, [resolve_argument(arg, names) for arg in spec.args])
+    kwargs = {key: resolve_argument(value, names) for key, value in spec.kwargs.items()}
+    blocks = [construct(entry.block, plan.args, kwargs) for _ in range(plan.repeats)]
+    arguments = ", ".join([*map(_show, plan.args), *(f"{key}={_show(value)}" for key, value in kwargs.items())])
+    if plan.repeats > 1:
+        arguments = f"{arguments} (x{plan.repeats})"
+    takes_list = isinstance(spec.source, list)
+    location = config.locate(index)
+    row = Row(index, sources, takes_list, spec.source, entry.name, arguments, plan.out_channels, location)
+    return row, blocks[0] if len(blocks) == 1 else nn.Sequential(*blocks)
+
+
+def _plan(entry: Entry, context: RowContext, args: list[Any]) -> RowPlan:
+    try:
+        return entry.rule(context, args)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise ConfigError(f"wrong arguments {args}: {error}; check their number and kind") from error
+
+
+def _activation(config: ModelConfig) -> ActivationFactory:
+    if config.activation is None:
+        return nn.SiLU
+    try:
+        return parse_activation(config.activation)
+    except ConfigError as error:
+        raise ConfigError(f"{config.locate_key('activation')}: {error}") from error
+
+
+def _absolute_sources(source: int | list[int], index: int) -> tuple[int, ...]:
+    """Indices of the rows that row `index` takes; negative ones count back from it."""
+    given = source if isinstance(source, list) else [source]
+    if not given:
+        raise ConfigError("'from' is an empty list; name at least one row")
+    sources = []
+    for number in given:
+        absolute = index + number if number < 0 else number
+        if index == 0 and number == IMAGE:
+            absolute = IMAGE
+        elif not 0 <= absolute < index:
+            allowed = f"0 to {index - 1} or -{index} to -1" if index else "-1, the image"
+            raise ConfigError(f"'from' {number} is out of range; here it may be {allowed}")
+        sources.append(absolute)
+    return tuple(sources)
+
+
+def _check_head_position(entry: Entry, index: int, count: int) -> None:
+    is_head, is_last = issubclass(entry.block, DetectionHead), index == count - 1
+    if is_last and not is_head:
+        raise ConfigError("the last row must be a detection head, such as [[17, 20, 23], 1, Detect, [nc, anchors]]")
+    if is_head and not is_last:
+        raise ConfigError("a detection head must be the last row; move it to the end, or remove the rows after it")
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, type):
+        return value.__name__
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_show, value))}]"
+    return str(value)
