@@ -1,0 +1,38 @@
+"""The back end for this project's own checkpoints: PyTorch, with BatchNorm folded and channels-last memory."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from engine.backends.base import Backend, register_backend
+from engine.checkpoint import load_detector
+
+
+@register_backend(".pt", ".pth")
+class TorchBackend(Backend):
+    """Runs a checkpoint of `train.py`. Half precision concerns the network alone: decoding is in float32."""
+
+    def __init__(self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        model = load_detector(weights, device)
+        self.names = list(model.names)
+        self.category_ids = cast("list[int]", model.category_ids)
+        self.imgsz = cast(int, model.imgsz)
+        self.stride = math.lcm(model.size_divisor, round(float(model.stride.max())))
+        self.device = device
+        self.dtype = dtype
+        # Folded in float32, then rounded once.
+        self.model = model.fuse().to(dtype).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        inputs = images.to(self.device, non_blocking=True)
+        scale = 255 if inputs.dtype == torch.uint8 else 1
+        # Scaled before rounding to half precision; 0..255 is not exact in bfloat16 after a division there.
+        inputs = (inputs.float() / scale).to(dtype=self.dtype, memory_format=torch.channels_last)
+        decoded, _ = self.model(inputs)
+        return decoded.float()
