@@ -1,0 +1,9 @@
+"""Measure a checkpoint on a data set: `python val.py --weights best.pt --data my.yaml`; `--help` lists the flags."""
+
+import sys
+
+from engine.cli import run_cli
+from engine.val_cli import main
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))
