@@ -79,10 +79,22 @@ class Conv(nn.Module):
 
 def fold_batchnorm(weight: Tensor, bias: Tensor | None, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Kernel and bias of the convolution that equals `bn(conv(x))` in evaluation mode."""
+    mean, var = _running_statistics(bn)
+    fused_weight, fused_bias = fuse_conv_bn_weights(weight, bias, mean, var, bn.eps, bn.weight, bn.bias)
+    return fused_weight.detach(), fused_bias.detach()
+
+
+def batchnorm_affine(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """`scale, shift`, each `(C,)`, with which `bn(y) = scale * y + shift` in evaluation mode."""
+    identity = torch.ones_like(_running_statistics(bn)[1])[:, None, None, None]
+    scale, shift = fold_batchnorm(identity, None, bn)
+    return scale.flatten(), shift
+
+
+def _running_statistics(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     if bn.running_mean is None or bn.running_var is None:
-        raise ValueError("a BatchNorm without running statistics cannot be folded")
-    fused = fuse_conv_bn_weights(weight, bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
-    return fused[0].detach(), fused[1].detach()
+        raise ValueError("a BatchNorm without running statistics cannot be folded into a convolution")
+    return bn.running_mean, bn.running_var
 
 
 @register(rule=conv_rule)

@@ -15,8 +15,11 @@ def _batchnorm_rule(context: RowContext, args: list[Any]) -> RowPlan:
     return RowPlan((c1, *args[1:]), c1, context.repeats)
 
 
-for _layer in (nn.Conv2d, nn.ConvTranspose2d):
+_SCALED_CHANNELS: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.ConvTranspose2d)
+_KEEP_CHANNELS: tuple[type[nn.Module], ...] = (nn.Upsample, nn.MaxPool2d, nn.AvgPool2d, nn.ZeroPad2d)
+
+for _layer in _SCALED_CHANNELS:
     register(f"nn.{_layer.__name__}", rule=conv_rule)(_layer)
-for _layer in (nn.Upsample, nn.MaxPool2d, nn.AvgPool2d, nn.ZeroPad2d):
+for _layer in _KEEP_CHANNELS:
     register(f"nn.{_layer.__name__}", rule=same_channels_rule)(_layer)
 register("nn.BatchNorm2d", rule=_batchnorm_rule)(nn.BatchNorm2d)

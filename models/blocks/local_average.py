@@ -1,0 +1,45 @@
+"""The average over 5x5 windows of a map continued by reflection, for maps of any size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+WINDOW = 5
+
+
+def local_average(x: Tensor, stride: tuple[int, int], pads: tuple[int, int, int, int]) -> Tensor:
+    """5x5 averages of `x (N, C, H, W)` at every `stride`-th position.
+
+    Args:
+        x: the map.
+        stride: rows and columns from one window to the next.
+        pads: left, right, top, bottom: pixels continued by reflection, or cut off where negative. Two on each side give
+            an average for each pixel.
+    """
+    return functional.avg_pool2d(reflect_pad(x, pads), WINDOW, stride)
+
+
+def reflect_pad(x: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
+    """Continues `x (N, C, H, W)` by reflection about its border pixels: left, right, top, bottom.
+
+    Equal to torch's reflection wherever that is defined. Where a pad reaches beyond the map (sizes 1 and 2 here), the
+    reflection is reflected again, and a single row or column repeats itself. Negative pads cut off.
+    """
+    left, right, top, bottom = pads
+    # In a compiled or exported graph the size may vary: there, one form for every size and no branch on it.
+    if not torch.compiler.is_compiling():
+        height, width = x.shape[2:]
+        if min(pads) >= 0 and max(left, right) < width and max(top, bottom) < height:
+            return functional.pad(x, pads, mode="reflect")
+    rows = _reflected(x.shape[2], top, bottom, x.device)
+    columns = _reflected(x.shape[3], left, right, x.device)
+    return x.index_select(2, rows).index_select(3, columns)
+
+
+def _reflected(size: int, before: int, after: int, device: torch.device) -> Tensor:
+    """For positions `-before ... size + after - 1` the index of the pixel that stands there."""
+    period = max(2 * (size - 1), 1)
+    position = torch.arange(-before, size + after, device=device).remainder(period)
+    return torch.minimum(position, period - position)
