@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from engine.coco_eval import RECALL_POINTS, CocoMetrics
+from engine.coco_eval import FIGURES, RECALL_POINTS, CocoMetrics
 from engine.confusion import ConfusionMatrix
 from engine.runs import atomic_path
 
@@ -80,8 +80,8 @@ def _write_shares(axes: Axes, shares: np.ndarray, counts: np.ndarray, font: floa
 def plot_results(results_csv: str | Path, png: str | Path) -> None:
     """Curves of a training's `results.csv` over its epochs.
 
-    Columns `train/x` and `val/x` share the panel x; columns of another prefix (`metrics/AP`, `metrics/AP50`) share the
-    panel of the prefix. Values that are empty or no number are skipped, as are columns without any value.
+    Columns `train/x` and `val/x` share the panel x, the COCO figures have one for AP and one for AR, columns of another
+    prefix share that of the prefix. Values that are empty or no number are skipped, as are columns without any value.
     """
     with Path(results_csv).open(newline="", encoding="utf-8") as file:
         rows = [{key.strip(): value for key, value in row.items() if key} for row in csv.DictReader(file)]
@@ -109,6 +109,8 @@ def _panels(columns: Iterable[str]) -> dict[str, list[str]]:
     for column in columns:
         prefix, _, name = column.partition("/")
         title = name if prefix in ("train", "val") else prefix
+        if name in FIGURES:
+            title = "average precision" if name.startswith("AP") else "average recall"
         panels.setdefault(title, []).append(column)
     return panels
 
