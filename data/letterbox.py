@@ -45,7 +45,7 @@ class Letterbox:
         if min(*image_hw, *input_hw) < 1:
             raise ValueError(f"letterbox of a {image_hw} picture into {input_hw}: every side must be at least 1 px")
         ratio = min(input_hw[0] / image_hw[0], input_hw[1] / image_hw[1])
-        return cls._placed(image_hw, input_hw, ratio if scaleup else min(ratio, 1.0))
+        return cls.at_ratio(image_hw, input_hw, ratio if scaleup else min(ratio, 1.0))
 
     @classmethod
     def square(cls, image_hw: tuple[int, int], size: int, *, scaleup: bool = True) -> Letterbox:
@@ -63,11 +63,14 @@ class Letterbox:
         ratio = size / max(image_hw)
         ratio = ratio if scaleup else min(ratio, 1.0)
         height, width = resized_hw(image_hw, ratio)
-        return cls._placed(image_hw, (-(-height // stride) * stride, -(-width // stride) * stride), ratio)
+        return cls.at_ratio(image_hw, (-(-height // stride) * stride, -(-width // stride) * stride), ratio)
 
     @classmethod
-    def _placed(cls, image_hw: tuple[int, int], input_hw: tuple[int, int], ratio: float) -> Letterbox:
+    def at_ratio(cls, image_hw: tuple[int, int], input_hw: tuple[int, int], ratio: float) -> Letterbox:
+        """Resized by `ratio`, centred in `input_hw`, which must be large enough."""
         height, width = resized_hw(image_hw, ratio)
+        if height > input_hw[0] or width > input_hw[1]:
+            raise ValueError(f"letterbox: a picture of {height}x{width} does not fit into {input_hw[0]}x{input_hw[1]}")
         # halves of the border, .5 rounded down on the left and above
         left, top = round((input_hw[1] - width) / 2 - 0.1), round((input_hw[0] - height) / 2 - 0.1)
         return cls(image_hw, (height, width), input_hw, ratio, left, top)

@@ -1,0 +1,51 @@
+"""Mosaic: four images around a random centre on a canvas of twice the size.
+
+Bochkovskiy et al., YOLOv4 (2020), section 3.3; canvas, centre and resizing as in YOLOv5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from data.augment.base import Augmentation, Sample, register_augmentation
+from data.letterbox import PAD_VALUE
+
+
+@register_augmentation
+class Mosaic(Augmentation):
+    """Returns a sample of 2 x imgsz pixels a side, which the affine warp cuts down to the network input."""
+
+    order: ClassVar[int] = 10
+
+    mosaic: float = Field(default=1.0, ge=0, le=1)  # chance
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.mosaic:
+            return sample
+        size = sample.pool.imgsz
+        centre_x, centre_y = (int(value) for value in rng.uniform(0.5 * size, 1.5 * size, 2))
+        tiles = [sample, *(sample.pool.draw(rng) for _ in range(3))]
+        canvas = np.full((2 * size, 2 * size, 3), PAD_VALUE, np.uint8)
+        boxes = []
+        for tile, corner in zip(tiles, rng.permutation(4), strict=True):
+            height, width = tile.image.shape[:2]
+            # each tile touches the centre with one of its corners
+            left = centre_x - width if corner in (0, 2) else centre_x
+            top = centre_y - height if corner in (0, 1) else centre_y
+            _paste(canvas, tile.image, left, top)
+            boxes.append(tile.boxes_xyxy + np.array([left, top, left, top], np.float32))
+        boxes_xyxy = np.concatenate(boxes).clip(0, 2 * size)
+        labels = np.concatenate([tile.labels for tile in tiles])
+        visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(1)
+        return replace(sample, image=canvas, boxes_xyxy=boxes_xyxy[visible], labels=labels[visible])
+
+
+def _paste(canvas: np.ndarray, tile: np.ndarray, left: int, top: int) -> None:
+    """Copy a tile to (left, top) of the canvas; what lies outside is left out."""
+    bottom, right = min(top + tile.shape[0], canvas.shape[0]), min(left + tile.shape[1], canvas.shape[1])
+    x, y = max(left, 0), max(top, 0)
+    canvas[y:bottom, x:right] = tile[y - top : bottom - top, x - left : right - left]
