@@ -28,7 +28,7 @@ from data.store import KINDS, ImageStore
 
 
 class ItemKey(NamedTuple):
-    """What is wanted of the data set: an image (its index), in which epoch, at what height and width of the network input."""
+    """What is wanted of the data set: image (an index), epoch, height and width of the input."""
 
     epoch: int
     image: int

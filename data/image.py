@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import struct
+import warnings
 from pathlib import Path
 
 import cv2
@@ -49,7 +50,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def decode_image(encoded: bytes | np.ndarray, path: str | Path) -> np.ndarray:
     """`read_image` for bytes that are already in memory; `path` only names them in messages."""
-    _silence_opencv()
+    _silence_decoders()
     encoded = np.frombuffer(encoded, np.uint8) if isinstance(encoded, bytes) else encoded
     head = encoded[:8].tobytes()
     if not is_complete(encoded):
@@ -84,10 +85,11 @@ def stored_size(path: str | Path) -> tuple[int, int, bool]:
         ImageError: the file is missing, empty or not a picture.
     """
     path = Path(path)
+    _silence_decoders()
     try:
         with Image.open(path) as header:
             if header.format in _SIZE_IN_HEADER:
-                return header.height, header.width, header.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+                return header.height, header.width, _is_turned(header, path)
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
         pass  # what Pillow cannot open OpenCV may decode; if not, it has the better message
     height, width = read_image(path).shape[:2]
@@ -152,6 +154,23 @@ def _jpeg_end(data: bytes) -> bool:
     return False
 
 
+def _is_turned(header: Image.Image, path: Path) -> bool:
+    """Whether the EXIF orientation is one of the four that swap height and width."""
+    if header.format == "PNG" and "exif" not in header.info and not _png_has_exif_chunk(path):
+        return False  # without this Pillow would decode the whole picture to find out
+    return header.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+
+
+def _png_has_exif_chunk(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(len(_PNG_START))
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            if head[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, io.SEEK_CUR)
+    return False
+
+
 def _png_end(data: bytes) -> bool:
     """Step from chunk to chunk until IEND."""
     position = len(_PNG_START)
@@ -195,6 +214,7 @@ def _truncated(path: str | Path) -> str:
 
 
 @functools.cache
-def _silence_opencv() -> None:
-    """Once per process: broken files are reported by exceptions, not by OpenCV's own lines on stderr."""
+def _silence_decoders() -> None:
+    """Once per process: broken files are reported by exceptions, not by the decoders' own lines on stderr."""
+    warnings.filterwarnings("ignore", module="PIL")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
