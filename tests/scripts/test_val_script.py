@@ -1,0 +1,158 @@
+"""val.py as a person runs it, and the one line that each kind of bad input gets."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from engine.checkpoint import save_checkpoint
+from engine.cli import run_cli
+from engine.coco_eval import FIGURES, coco_average_precision
+from engine.val_cli import ValOptions, main, parse_options
+from models import build_model
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("cat", "dog")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a tiny data set, and a checkpoint of a network that detects plenty, if nothing sensible."""
+    folder = tmp_path_factory.mktemp("val")
+    random = np.random.default_rng(0)
+    images, annotations = [], []
+    for number, (height, width) in enumerate([(60, 90), (80, 50), (64, 64)]):
+        cv2.imwrite(str(folder / f"{number}.jpg"), random.integers(0, 255, (height, width, 3), dtype=np.uint8))
+        images.append({"id": 500 + number, "file_name": f"{number}.jpg", "height": height, "width": width})
+        annotations.append({"id": number, "image_id": 500 + number, "category_id": 9, "bbox": [5, 5, 30, 40]})
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 4, "name": "cat"}, {"id": 9, "name": "dog"}],
+    }
+    (folder / "instances.json").write_text(json.dumps(content))
+    split = "{images: ., annotations: instances.json}"
+    (folder / "pets.yaml").write_text(f"train: {split}\nval: {split}\n")
+    save_untrained(folder / "best.pt", NAMES, data=str(folder / "pets.yaml"))
+    return folder
+
+
+def save_untrained(path, names, data=""):
+    torch.manual_seed(0)
+    model = build_model("yolov5n.yaml", num_classes=len(names))
+    for bias in (layer.bias for layer in model.head.m):
+        bias.data += 4
+    content = {"model": model.state_dict(), "yaml": model.yaml, "names": list(names), "category_ids": [4, 9, 11]}
+    save_checkpoint(path, {**content, "imgsz": 64, "data": data})
+
+
+def call(*arguments):
+    return run_cli(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.slow
+def test_a_run_prints_the_tables_and_leaves_the_files(files, tmp_path):
+    command = [sys.executable, ROOT / "val.py", "--weights", files / "best.pt", "--data", files / "pets.yaml"]
+    command += ["--batch-size", "2", "--workers", "0", "--save-json", "--project", tmp_path / "runs", "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for figure in FIGURES:
+        assert re.search(rf"^{figure} .*(0\.\d{{3}}|-)$", done.stdout, re.MULTILINE)
+    assert re.search(r"^dog +3 +3 +0\.\d{3} +0\.\d{3}$", done.stdout, re.MULTILINE)
+    assert re.search(r"^cat +0 +0 +- +-$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Speed: .* ms pre-process, .* ms inference, .* ms NMS per image$", done.stdout, re.MULTILINE)
+    assert re.search(r"^cpu.*channels last, float32$", done.stdout, re.MULTILINE)
+
+    folder = tmp_path / "runs" / "exp"
+    pictures = {f"val_batch{k}_{kind}.jpg" for k in (0, 1) for kind in ("labels", "pred")}
+    pictures |= {"PR_curve.png", "confusion_matrix.png"}
+    assert {entry.name for entry in folder.iterdir()} == pictures | {"predictions.json"}
+    assert all(cv2.imread(str(folder / name)) is not None for name in pictures)
+
+    predictions = json.loads((folder / "predictions.json").read_text())
+    assert {entry["image_id"] for entry in predictions} == {500, 501, 502}
+    assert {entry["category_id"] for entry in predictions} == {4, 9}
+    printed = float(re.search(r"^AP50 .* (\S+)$", done.stdout, re.MULTILINE).group(1))
+    assert coco_average_precision(files / "instances.json", predictions).ap50 == pytest.approx(printed, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_data_set_of_the_training_is_the_default_and_runs_are_numbered(files, tmp_path, capsys):
+    for _ in range(2):
+        assert call("--weights", files / "best.pt", "--workers", 0, "--project", tmp_path, "--device", "cpu") == 0
+    assert {entry.name for entry in tmp_path.iterdir()} == {"exp", "exp2"}
+    assert "Speed" in capsys.readouterr().out
+    assert not (tmp_path / "exp" / "predictions.json").exists()
+
+
+@pytest.mark.slow
+def test_classes_follow_the_checkpoint_where_their_order_differs(files, tmp_path):
+    save_untrained(tmp_path / "swapped.pt", NAMES[::-1])
+    arguments = ("--data", files / "pets.yaml", "--workers", 0, "--save-json", "--device", "cpu", "--project", tmp_path)
+    assert call("--weights", tmp_path / "swapped.pt", "--name", "swapped", *arguments) == 0
+    assert call("--weights", files / "best.pt", "--name", "straight", *arguments) == 0
+    swapped, straight = (json.loads((tmp_path / n / "predictions.json").read_text()) for n in ("swapped", "straight"))
+    # the same weights, so class 0 is class 0: only what it is called differs
+    exchange = {4: 9, 9: 4}
+    expected = [{**entry, "category_id": exchange[entry["category_id"]]} for entry in straight]
+    assert swapped == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights", "{tmp}/none.pt"], r"none\.pt: .*--weights"),
+        (["--weights", "{files}/pets.yaml"], r"pets\.yaml: "),
+        (["--weights", "{files}/best.pt", "--data", "{tmp}/none.yaml"], r"none\.yaml: "),
+        (["--weights", "{files}/best.pt", "--task", "test"], r"pets\.yaml: has no 'test' split; .*--task"),
+        (["--weights", "{files}/best.pt", "--imgsz", "100"], r"--imgsz 100: must be a multiple of 32.*take 128"),
+        (["--weights", "{files}/best.pt", "--half", "--device", "cpu"], r"--half.*--bf16"),
+        (["--weights", "{files}/best.pt", "--project", "{files}/pets.yaml"], r"pets\.yaml.*--project"),
+        (["--weights", "{tmp}/birds.pt", "--data", "{files}/pets.yaml"], r"pets\.yaml: .*know dog.*lacks bird"),
+        (["--weights", "{tmp}/birds.pt"], r"birds\.pt: .*--data"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(files, tmp_path, capsys, arguments, message):
+    save_untrained(tmp_path / "birds.pt", ("cat", "bird"))
+    filled = [argument.format(files=files, tmp=tmp_path) for argument in arguments]
+    project = [] if "--project" in filled else ["--project", tmp_path / "runs"]
+    assert call("--workers", 0, *project, *filled) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert re.match(rf"error: .*{message}", error[-1])
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--weights"],
+        ["--weights", "a.pt", "--conf-thres", "1.5"],
+        ["--weights", "a.pt", "--iou-thres", "nan"],
+        ["--weights", "a.pt", "--batch-size", "0"],
+        ["--weights", "a.pt", "--task", "speed"],
+        ["--weights", "a.pt", "--no-such-flag"],
+    ],
+)
+def test_a_wrong_flag_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_flags_and_defaults():
+    assert parse_options(["--weights", "a.pt"]) == ValOptions(weights="a.pt")
+    given = "--weights a.pt --data d --img 320 --batch 4 --conf-thres .01 --iou-thres .5 --max-det 9 --task test"
+    given += " --device cpu --workers 0 --half --bf16 --save-json --verbose --project p --name n --exist-ok"
+    assert parse_options(given.split()) == ValOptions(
+        "a.pt", "d", 320, 4, 0.01, 0.5, 9, "test", "cpu", 0, True, True, True, True, "p", "n", True
+    )
