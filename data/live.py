@@ -109,6 +109,8 @@ class LiveReader:
                 if finite or self._count == 0 or attempts > self._retries:
                     return
                 self._stop.wait(self._pause_s)
+        except cv2.error as error:
+            self.error = f"{self.label}: OpenCV cannot go on reading: {' '.join(str(error).split())}"
         finally:
             with self._changed:
                 self._done = True
