@@ -85,7 +85,7 @@ def switchable_atrous(x: Tensor, t: AtrousOperands, geometry: AtrousGeometry) ->
         small, large = (_conv(x, kernel, rate, geometry) for kernel, rate in ((t.small, 1), (t.large, LARGE_RATE)))
     else:
         switch, small, large = _deformed(x, t, geometry)
-    y = blend(switch, small, large)
+    y = _in_format_of(x, blend(switch, small, large))
     context = _context(y, t.post_weight, t.post_bias)
     if t.out_scale is not None:
         y = y * t.out_scale
@@ -126,4 +126,11 @@ def _deform_conv(x: Tensor, offset: Tensor, kernel: Tensor, rate: int, geometry:
     # torchvision has no bfloat16 kernel for it, and offsets of a pixel's fraction want the digits of float32.
     precise = torch.promote_types(x.dtype, torch.float32)
     y = deform_conv2d(x.to(precise), offset.to(precise), kernel.to(precise), None, geometry.stride, padding, dilation)
-    return y.to(x.dtype)
+    return y.to(offset.dtype)
+
+
+def _in_format_of(x: Tensor, y: Tensor) -> Tensor:
+    """`y` in channels-last where `x` is: convolutions keep the format by themselves, deformable ones do not."""
+    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        return y.contiguous(memory_format=torch.channels_last)
+    return y
