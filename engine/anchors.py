@@ -1,7 +1,7 @@
 """Do the anchors fit the boxes? When too few boxes would find an anchor, others are fitted by k-means.
 
-A box is *recalled* when some anchor differs from it by less than a factor of `anchor_t` in width and in height; only such
-boxes teach an anchor-based head anything.
+A box is *recalled* when some anchor differs from it by less than a factor of `anchor_t` in width and in height; only
+such boxes teach an anchor-based head anything.
 """
 
 from __future__ import annotations

@@ -68,11 +68,12 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise EngineError(
-            f"{path}: holds more than tensors and plain data, or is damaged; it is not loaded, since it might run code: "
+            f"{path}: damaged, or holds more than tensors and plain data; it is not loaded, since it might run code: "
             "use a checkpoint written by this project's train.py"
         ) from None
-    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        # What a damaged file raises depends on where it ends.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EngineError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it anew") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise EngineError(f"{path}: not a checkpoint of this project (no format {FORMAT!r}); train one with train.py")
@@ -93,7 +94,7 @@ def load_detector(path: str | Path, device: torch.device | None = None) -> Detec
         model = build_model(content["yaml"], num_classes=len(content["names"]))
         model.load_state_dict(content["model"])
     except (RuntimeError, KeyError, TypeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EngineError(f"{path}: its weights do not fit its configuration ({reason}); train it anew") from None
     model.names = list(content["names"])
     model.category_ids = list(content["category_ids"])

@@ -46,9 +46,13 @@ class TrainingHyperparameters(BaseModel):
     anchor_t: float = Field(4.0, gt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
-    def gains(self) -> dict[str, float]:
-        """What the loss of a head reads."""
-        return self.model_dump()
+    def gains(self, imgsz: int) -> dict[str, float]:
+        """What the loss of a head reads, for images of `imgsz` px.
+
+        `obj` is stated for 640 px. Objectness is a mean over cells, of which a smaller image has fewer empty ones, so
+        its weight follows the area.
+        """
+        return {**self.model_dump(), "obj": self.obj * (imgsz / 640) ** 2}
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class Schedule:
 
 
 def _interpolate(progress: float, start: float, end: float) -> float:
-    return start + progress * (end - start)
+    return (1 - progress) * start + progress * end  # exact at both ends
 
 
 def build_ema(model: nn.Module) -> AveragedModel:

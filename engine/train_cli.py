@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a detector on COCO-format data. Without --data, a small demo data set is generated.",
     )
     add = parser.add_argument
-    add("--cfg", default="", help="model YAML: a path, or a name in configs/ (default: that of --weights, else yolov5s)")
+    add("--cfg", default="", help="model YAML: path, or name in configs/ (default: that of --weights, else yolov5s)")
     add("--weights", default="", help="checkpoint to start from (default: from scratch)")
     add("--data", default="", help="data-set YAML: a path, or a name in configs/data/ (default: the generated demo)")
     add("--hyp", default=defaults.hyp, help="hyperparameter YAML: a path, or a name in configs/hyps/")
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--exist-ok", action="store_true", help="use the folder even when it exists")
     add("--cos-lr", action="store_true", help="cosine schedule of the learning rate")
     add("--label-smoothing", type=unit_interval, help="overrides the hyperparameter")
-    add("--patience", type=non_negative_int, default=defaults.patience, help="epochs without gain before a stop; 0: off")
+    add("--patience", type=non_negative_int, default=defaults.patience, help="stop after N epochs without gain; 0: off")
     add("--freeze", type=non_negative_int, nargs="+", default=[], help="rows to freeze; one number N: the first N")
     add("--save-period", type=non_negative_int, default=0, help="keep a checkpoint every N epochs; 0: last and best")
     add("--seed", type=non_negative_int, default=defaults.seed)

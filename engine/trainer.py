@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.coco import CocoSplit, load_coco
+from data.coco import load_coco
 from data.demo import ensure_demo_dataset
 from data.loader import Batch, build_loader
 from data.schema import DatasetConfig, load_dataset_config
@@ -76,6 +76,7 @@ class Trainer:
         self.device = select_device(options.device)
         torch.manual_seed(options.seed)
         dataset = load_dataset_config(options.data or ensure_demo_dataset())
+        self.data_yaml = dataset.file
         self.options = _with_defaults(options, dataset)
         self.hyp = self._load_hyperparameters()
         self._prepare_model_and_data(dataset)
@@ -108,13 +109,13 @@ class Trainer:
         assert options.imgsz is not None
         assert options.batch_size is not None
         self.train_split = load_coco(dataset.train.annotations, dataset.train.images, names=dataset.names)
-        self.val_split = load_coco(dataset.val.annotations, dataset.val.images, names=self.train_split.names)
+        self.val_split = load_coco(dataset.val.annotations, dataset.val.images, like=self.train_split)
         if not any(len(record.boxes_xyxy) for record in self.train_split.records):
             raise EngineError(f"{dataset.train.annotations}: no box is left to learn from; check its annotations")
         self.model = self._build_model()
-        stride = int(self.model.stride.max())
+        stride = self.model.size_divisor
         if options.imgsz % stride:
-            raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, the model's largest stride")
+            raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, as the model's strides need")
         augment = {**self.hyp.augment, "mosaic": 0.0, "mixup": 0.0} if options.rect else self.hyp.augment
         shared = {"imgsz": options.imgsz, "stride": stride, "workers": options.workers, "seed": options.seed}
         self.train_loader = build_loader(
@@ -158,7 +159,7 @@ class Trainer:
         self.epochs = options.epochs
         self.schedule = Schedule(hyp, options.epochs, len(self.train_loader), options.batch_size, options.cos_lr)
         self.optimizer = build_optimizer(self.model, options.optimizer, hyp, self.schedule.weight_decay)
-        self.criterion = self.model.head.build_loss(hyp.gains(), options.imgsz).to(self.device)
+        self.criterion = self.model.head.build_loss(hyp.gains(options.imgsz)).to(self.device)
         self.ema = build_ema(self.model)
         self.autocast = torch.autocast("cuda", dtype=torch.float16, enabled=self.device.type == "cuda")
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.device.type == "cuda")
@@ -267,7 +268,7 @@ class Trainer:
             self.schedule.apply(self.optimizer, epoch, iteration)
             parts = self._backward(batch)
             waiting += 1
-            # The last batch of an epoch always steps: no gradient is carried over, so an epoch can be resumed at its start.
+            # The last batch of an epoch always steps: no gradient is carried over, so a resumed epoch starts clean.
             if waiting >= self.schedule.accumulate_at(iteration) or number + 1 == len(self.train_loader):
                 self._step()
                 waiting = 0
@@ -290,8 +291,8 @@ class Trainer:
         loss, parts = self.criterion(logits, batch.targets.to(self.device))
         if not torch.isfinite(loss):
             raise EngineError(
-                f"the loss became {loss.item()} in epoch {self.progress.epoch + 1}; lower lr0 in --hyp, or check the boxes; "
-                f"{self.weights_folder / 'last.pt'} holds the epoch before"
+                f"the loss became {loss.item()} in epoch {self.progress.epoch + 1}; lower lr0 in --hyp, or check the "
+                f"boxes; {self.weights_folder / 'last.pt'} holds the epoch before"
             )
         self.scaler.scale(loss).backward()
         return parts
@@ -343,7 +344,7 @@ class Trainer:
             "names": list(self.train_split.names),
             "category_ids": list(self.train_split.category_ids),
             "imgsz": self.options.imgsz,
-            "data": str(self.options.data),
+            "data": str(self.data_yaml),
             "epoch": self.progress.epoch,
         }
 

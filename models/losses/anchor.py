@@ -97,20 +97,19 @@ class AnchorLoss(nn.Module):
         head: the head whose anchors and class count are used; read at every call, so re-fitted anchors count at once.
         gains: `box`, `obj`, `cls` (weights of the parts), `obj_pw`, `cls_pw` (weight of positives in the
             cross-entropy), `anchor_t` (largest ratio of box to anchor) and `label_smoothing` (0 to below 1).
-        imgsz: network input size in pixels; objectness is summed over cells, so its weight follows the area.
     """
 
     cls_pw: Tensor
     obj_pw: Tensor
 
-    def __init__(self, head: AnchorHead, gains: Mapping[str, float], imgsz: int = 640) -> None:
+    def __init__(self, head: AnchorHead, gains: Mapping[str, float]) -> None:
         super().__init__()
         # In a tuple, so that the head does not become a sub-module of its own loss.
         self._head = (head,)
         levels = len(head.anchors)
         self.box_gain = gains["box"] * 3 / levels
         self.cls_gain = gains["cls"] * head.nc / 80 * 3 / levels
-        self.obj_gain = gains["obj"] * (imgsz / 640) ** 2 * 3 / levels
+        self.obj_gain = gains["obj"] * 3 / levels
         self.max_ratio = gains["anchor_t"]
         smoothing = gains.get("label_smoothing", 0.0)
         self.positive, self.negative = 1 - 0.5 * smoothing, 0.5 * smoothing

@@ -1,0 +1,36 @@
+"""The pictures and tables that a training leaves in its folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from data.loader import Batch
+from engine.coco_eval import class_table, figures_table
+from engine.draw import draw_batch
+from engine.evaluate import EvalResult
+from engine.plots import plot_results
+from engine.recorder import RESULTS
+from engine.runs import atomic_path
+from engine.val_report import save_pictures
+
+log = logging.getLogger(__name__)
+
+
+def draw_training_batch(batch: Batch, names: Sequence[str], path: Path) -> None:
+    """Writes a batch as the network sees it, with its boxes."""
+    captions = [Path(meta.path).name for meta in batch.metas]
+    picture = draw_batch(batch.images, batch.targets, names, captions)
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), picture)
+
+
+def finish_report(result: EvalResult, names: Sequence[str], folder: Path, *, plots: bool) -> None:
+    """Prints the figures of the best weights; draws the curves of the run and the validation pictures."""
+    log.info("\n%s\n\n%s\n\n%s", figures_table(result.metrics), class_table(result.metrics), result.speed_line())
+    if plots:
+        plot_results(folder / RESULTS, folder / "results.png")
+        save_pictures(result, names, folder)

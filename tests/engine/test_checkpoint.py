@@ -1,0 +1,108 @@
+"""Checkpoints: round trip, and one line for whatever is not one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.checkpoint import FORMAT, load_checkpoint, load_detector, save_checkpoint, transfer_weights
+from engine.errors import EngineError
+from models import build_model
+
+CFG = {
+    "nc": 2,
+    "depth_multiple": 1.0,
+    "width_multiple": 1.0,
+    "anchors": [[10, 13, 16, 30]],
+    "backbone": [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "SAConv2d", [16, 3, 2]]],
+    "head": [[[1], 1, "Detect", ["nc", "anchors"]]],
+}
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    model = build_model(CFG)
+    plain = {
+        "model": model.state_dict(),
+        "yaml": model.yaml,
+        "names": ["a", "b"],
+        "category_ids": [7, 3],
+        "imgsz": 64,
+        "data": "data.yaml",
+    }
+    return plain | changes
+
+
+def test_round_trip_is_exact(tmp_path: Path) -> None:
+    original = build_model(CFG).eval()
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, content(model=original.state_dict()))
+    detector = load_detector(path)
+    assert (detector.names, detector.category_ids, detector.imgsz) == (["a", "b"], [7, 3], 64)
+    assert not detector.training
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        assert torch.equal(detector(images)[0], original(images)[0])
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_ran(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    torch.save({"format": FORMAT, "model": Evil()}, tmp_path / "zip.pt")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil()))
+    for name in ("zip.pt", "plain.pt"):
+        with pytest.raises(EngineError, match="it is not loaded, since it might run code") as caught:
+            load_checkpoint(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_truncated_file_is_one_line(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, content())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(EngineError, match=r"a\.pt: .*damaged") as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_foreign_files_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no such checkpoint; check --weights"):
+        load_checkpoint(tmp_path / "none.pt")
+    torch.save({"model": {}}, tmp_path / "other.pt")
+    with pytest.raises(EngineError, match="not a checkpoint of this project"):
+        load_checkpoint(tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(EngineError, match=r"text\.pt"):
+        load_checkpoint(tmp_path / "text.pt")
+
+
+def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pt", content(model={"model.0.conv.weight": torch.zeros(1)}))
+    with pytest.raises(EngineError, match="its weights do not fit its configuration"):
+        load_detector(tmp_path / "a.pt")
+    broken = content()
+    del broken["names"]
+    save_checkpoint(tmp_path / "b.pt", broken)
+    with pytest.raises(EngineError, match=r"b\.pt"):
+        load_detector(tmp_path / "b.pt")
+
+
+def test_transfer_takes_what_fits_and_says_what_not() -> None:
+    source = build_model(CFG)
+    target = build_model({**CFG, "nc": 5})
+    head_before = target.head.m[0].weight.clone()
+    report = transfer_weights(target, source.state_dict())
+    assert torch.equal(target.model[0].conv.weight, source.model[0].conv.weight)
+    assert torch.equal(target.head.m[0].weight, head_before)
+    assert set(report.other_shape) == {"model.2.m.0.weight", "model.2.m.0.bias"}
+    assert report.missing == ()
+    assert f"{len(report.taken)} of {len(target.state_dict())}" in report.summary()

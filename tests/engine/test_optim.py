@@ -1,0 +1,103 @@
+"""Parameter groups, the schedule as a function of the iteration, and the moving average."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from engine.errors import EngineError
+from engine.hyperparameters import TrainingHyperparameters
+from engine.optim import Schedule, build_ema, build_optimizer
+
+HYP = TrainingHyperparameters()
+
+
+def small_model() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_only_kernels_are_decayed_and_nothing_is_left_out(name: str) -> None:
+    model = small_model()
+    optimizer = build_optimizer(model, name, HYP, 0.01)
+    decayed = [p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]]
+    assert {id(p) for p in decayed} == {id(model[0].weight), id(model[2].weight)}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    model = small_model()
+    model[0].requires_grad_(False)
+    optimizer = build_optimizer(model, "SGD", HYP, 0.01)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 4
+
+
+def test_unknown_optimizer_is_one_line() -> None:
+    with pytest.raises(EngineError, match="--optimizer Lion: unknown; use one of SGD, Adam, AdamW"):
+        build_optimizer(small_model(), "Lion", HYP, 0.0)
+
+
+def test_schedule_ends() -> None:
+    linear, cosine = (Schedule(HYP, 10, 5, 16, cosine) for cosine in (False, True))
+    for schedule in (linear, cosine):
+        assert schedule.factor(0) == 1
+        assert schedule.factor(10) == pytest.approx(HYP.lrf)
+    assert linear.factor(5) == pytest.approx((1 + HYP.lrf) / 2)
+    assert cosine.factor(2) > linear.factor(2)
+    assert cosine.factor(8) < linear.factor(8)
+
+
+def test_warmup_raises_kernels_and_lowers_biases() -> None:
+    optimizer = build_optimizer(small_model(), "SGD", HYP, 0.01)
+    schedule = Schedule(HYP, 100, 50, 16)
+    assert schedule.warmup == 150
+    history = []
+    for iteration in (0, 75, 150, 1000):
+        schedule.apply(optimizer, 0, iteration)
+        bias = next(g for g in optimizer.param_groups if g["is_bias"])
+        kernel = next(g for g in optimizer.param_groups if g["weight_decay"])
+        history.append((bias["lr"], kernel["lr"], kernel["momentum"]))
+    assert history[0] == (HYP.warmup_bias_lr, 0.0, HYP.warmup_momentum)
+    assert history[1] == pytest.approx((0.055, 0.005, (0.8 + 0.937) / 2))
+    assert history[2] == history[3] == pytest.approx((HYP.lr0, HYP.lr0, HYP.momentum))
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(16, 4), (64, 1), (128, 1), (1, 64), (24, 3)])
+def test_accumulation_reaches_the_nominal_batch(batch_size: int, expected: int) -> None:
+    schedule = Schedule(HYP, 10, 1000, batch_size)
+    assert schedule.accumulate == expected
+    assert schedule.accumulate_at(0) == 1
+    assert schedule.accumulate_at(schedule.warmup) == expected
+    # Decay follows the images that really make up a step.
+    assert schedule.weight_decay == pytest.approx(HYP.weight_decay * batch_size * expected / 64)
+
+
+def test_no_warmup() -> None:
+    schedule = Schedule(HYP.model_copy(update={"warmup_epochs": 0.0}), 10, 5, 16)
+    optimizer = build_optimizer(small_model(), "SGD", HYP, 0.01)
+    schedule.apply(optimizer, 0, 0)
+    assert {group["lr"] for group in optimizer.param_groups} == {HYP.lr0}
+    assert schedule.accumulate_at(0) == 4
+
+
+def test_ema_follows_its_formula_and_copies_counters() -> None:
+    torch.manual_seed(0)
+    model = small_model()
+    ema = build_ema(model)
+    expected = None
+    for step in range(5):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        model(torch.randn(2, 3, 8, 8))  # moves the running statistics
+        ema.update_parameters(model)
+        weight = model[0].weight.detach().clone()
+        decay = 0.9999 * (1 - math.exp(-(step + 1) / 2000))
+        expected = weight if expected is None else decay * expected + (1 - decay) * weight
+    torch.testing.assert_close(ema.module[0].weight, expected)
+    assert ema.module[1].num_batches_tracked == 5
+    assert not ema.module.training
+    assert not any(parameter.requires_grad for parameter in ema.module.parameters())

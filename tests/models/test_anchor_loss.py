@@ -1,0 +1,212 @@
+"""The anchor-based loss against a slow reference written as loops, and against properties."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.losses.anchor import AnchorLoss, assign
+
+GAINS = {"box": 0.05, "obj": 1.0, "cls": 0.5, "cls_pw": 1.0, "obj_pw": 1.0, "anchor_t": 4.0, "label_smoothing": 0.0}
+ANCHORS = torch.tensor([[[1.25, 1.6], [2.0, 3.75], [4.1, 2.9]], [[1.9, 3.8], [3.9, 2.8], [3.7, 7.4]]])
+GRIDS = [(8, 12), (4, 6)]
+
+
+def head(classes: int = 3) -> SimpleNamespace:
+    return SimpleNamespace(anchors=ANCHORS, nc=classes)
+
+
+def random_logits(generator: torch.Generator, batch: int = 2, classes: int = 3) -> list[torch.Tensor]:
+    return [torch.randn(batch, 3, h, w, 5 + classes, generator=generator) for h, w in GRIDS]
+
+
+boxes = st.tuples(
+    st.integers(0, 1),
+    st.integers(0, 2),
+    st.floats(0.01, 0.99),
+    st.floats(0.01, 0.99),
+    st.floats(0.02, 0.9),
+    st.floats(0.02, 0.9),
+)
+targets_of = st.lists(boxes, max_size=6).map(lambda rows: torch.tensor(rows, dtype=torch.float32).view(-1, 6))
+
+
+def reference_matches(targets: torch.Tensor, anchors: torch.Tensor, grid: tuple[int, int], limit: float) -> set[tuple]:
+    """(image, anchor, row, column, label) by the words of the docstring, one box at a time."""
+    height, width = grid
+    found = set()
+    for image, label, cx, cy, w, h in targets.tolist():
+        x, y = torch.tensor([cx, cy]).mul(torch.tensor([width, height])).tolist()
+        for index, (aw, ah) in enumerate(anchors.tolist()):
+            bw, bh = w * width, h * height
+            if max(bw / aw, aw / bw, bh / ah, ah / bh) >= limit:
+                continue
+            row, column = min(int(y), height - 1), min(int(x), width - 1)
+            cells = {(row, column)}
+            if x - math.floor(x) < 0.5 and x > 1:
+                cells.add((row, column - 1))
+            if y - math.floor(y) < 0.5 and y > 1:
+                cells.add((row - 1, column))
+            if (width - x) % 1 < 0.5 and width - x > 1:
+                cells.add((row, column + 1))
+            if (height - y) % 1 < 0.5 and height - y > 1:
+                cells.add((row + 1, column))
+            found |= {(int(image), index, r, c, int(label)) for r, c in cells}
+    return found
+
+
+def near_a_tie(targets: torch.Tensor, anchors: torch.Tensor, grid: tuple[int, int], limit: float) -> bool:
+    """Whether rounding could decide a comparison, so that loops and tensors may differ."""
+    scale = torch.tensor([grid[1], grid[0]], dtype=torch.float32)
+    half = (targets[:, 2:4] * scale * 2) % 1
+    ratio = (targets[:, 4:] * scale)[None] / anchors[:, None]
+    close = (torch.maximum(ratio, 1 / ratio) - limit).abs() < 1e-3
+    return bool(((half < 1e-3) | (half > 1 - 1e-3)).any() or close.any())
+
+
+@given(targets=targets_of)
+@settings(deadline=None, max_examples=100)
+def test_assignment_equals_the_loop(targets: torch.Tensor) -> None:
+    for anchors, grid in zip(ANCHORS, GRIDS, strict=True):
+        if near_a_tie(targets, anchors, grid, 4.0):
+            continue
+        match = assign(targets, anchors, grid, 4.0)
+        fields = (match.image, match.anchor, match.row, match.column, match.label)
+        rows = list(zip(*(field.tolist() for field in fields), strict=True))
+        assert set(rows) == reference_matches(targets, anchors, grid, 4.0)
+
+
+def test_matched_box_is_relative_to_its_cell() -> None:
+    targets = torch.tensor([[0, 1, 0.30, 0.55, 0.25, 0.5]])
+    match = assign(targets, ANCHORS[0], GRIDS[0], 4.0)
+    corner = torch.stack((match.column, match.row), 1)
+    absolute = match.box.clone()
+    absolute[:, :2] += corner
+    expected = torch.tensor([0.30 * 12, 0.55 * 8, 0.25 * 12, 0.5 * 8]).expand_as(absolute)
+    torch.testing.assert_close(absolute, expected)
+    assert (match.box[:, :2] > -0.5).all()
+    assert (match.box[:, :2] < 1.5).all()
+
+
+def reference_loss(logits: list[torch.Tensor], targets: torch.Tensor) -> list[float]:
+    """Box, objectness and class loss with scalar arithmetic."""
+    totals = [0.0, 0.0, 0.0]
+    for level, (prediction, anchors, grid) in enumerate(zip(logits, ANCHORS, GRIDS, strict=True)):
+        match = assign(targets, anchors, grid, GAINS["anchor_t"])
+        truth = torch.zeros(prediction.shape[:4])
+        box_losses, class_losses = [], []
+        for k in range(len(match.image)):
+            cell = (int(match.image[k]), int(match.anchor[k]), int(match.row[k]), int(match.column[k]))
+            row = prediction[cell].double()
+            s = row.sigmoid()
+            x, y = (2 * s[0] - 0.5).item(), (2 * s[1] - 0.5).item()
+            w, h = ((2 * s[2:4]) ** 2 * match.anchor_wh[k].double()).tolist()
+            iou = ciou((x, y, w, h), tuple(match.box[k].tolist()))
+            box_losses.append(1 - iou)
+            truth[cell] = max(truth[cell].item(), max(iou, 0.0))
+            wanted = torch.zeros(3, dtype=torch.float64)
+            wanted[match.label[k]] = 1
+            p = s[5:]
+            class_losses.append(-(wanted * p.log() + (1 - wanted) * (1 - p).log()).mean().item())
+        p = prediction[..., 4].double().sigmoid()
+        objectness = -(truth * p.log() + (1 - truth) * (1 - p).log()).mean().item()
+        totals[0] += sum(box_losses) / len(box_losses) if box_losses else 0
+        totals[1] += objectness * (4.0, 1.0)[level]
+        totals[2] += sum(class_losses) / len(class_losses) if class_losses else 0
+    return [
+        totals[0] * GAINS["box"] * 3 / 2,
+        totals[1] * GAINS["obj"] * 3 / 2,
+        totals[2] * GAINS["cls"] * 3 / 80 * 3 / 2,
+    ]
+
+
+def ciou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Complete IoU of two cx, cy, w, h boxes, from the paper's formulas."""
+    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
+    iw = max(0.0, min(ax + aw / 2, bx + bw / 2) - max(ax - aw / 2, bx - bw / 2))
+    ih = max(0.0, min(ay + ah / 2, by + bh / 2) - max(ay - ah / 2, by - bh / 2))
+    inter = iw * ih
+    iou = inter / (aw * ah + bw * bh - inter)
+    cw = max(ax + aw / 2, bx + bw / 2) - min(ax - aw / 2, bx - bw / 2)
+    ch = max(ay + ah / 2, by + bh / 2) - min(ay - ah / 2, by - bh / 2)
+    distance = ((ax - bx) ** 2 + (ay - by) ** 2) / (cw**2 + ch**2)
+    v = 4 / math.pi**2 * (math.atan(bw / bh) - math.atan(aw / ah)) ** 2
+    return iou - distance - v * v / (1 - iou + v + 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_loss_equals_scalar_arithmetic(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = random_logits(generator)
+    targets = torch.rand(7, 6, generator=generator) * torch.tensor([2, 3, 1, 1, 0.4, 0.6]) + torch.tensor(
+        [0, 0, 0, 0, 0.1, 0.1]
+    )
+    targets[:, :2] = targets[:, :2].floor()
+    loss, parts = AnchorLoss(head(), GAINS)(logits, targets)
+    expected = reference_loss(logits, targets)
+    assert parts.tolist() == pytest.approx(expected, rel=1e-4)
+    assert loss.item() == pytest.approx(sum(expected) * 2, rel=1e-4)
+
+
+def test_no_targets_still_teaches_that_nothing_is_there() -> None:
+    logits = [level.requires_grad_() for level in random_logits(torch.Generator().manual_seed(0))]
+    loss, parts = AnchorLoss(head(), GAINS)(logits, torch.zeros(0, 6))
+    loss.backward()
+    assert parts[0] == 0
+    assert parts[2] == 0
+    for level in logits:
+        assert level.grad is not None
+        assert (level.grad[..., 4] > 0).all()
+        assert (level.grad[..., :4] == 0).all()
+
+
+def test_order_of_boxes_does_not_matter() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = random_logits(generator)
+    targets = torch.tensor([[0, c, 0.5, 0.5, 0.3 + 0.05 * c, 0.5] for c in range(3)])
+    forward, backward = (AnchorLoss(head(), GAINS)(logits, rows)[1] for rows in (targets, targets.flip(0)))
+    torch.testing.assert_close(forward, backward)
+
+
+def test_descending_the_loss_fits_the_boxes() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = [level.requires_grad_() for level in random_logits(generator)]
+    targets = torch.tensor([[0, 1, 0.3, 0.4, 0.2, 0.5], [1, 2, 0.7, 0.6, 0.4, 0.4]])
+    criterion = AnchorLoss(head(), {**GAINS, "label_smoothing": 0.0})
+    optimizer = torch.optim.Adam(logits, lr=0.1)
+    start = criterion(logits, targets)[1][0]
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss, parts = criterion(logits, targets)
+        loss.backward()
+        optimizer.step()
+    # Not 0: a centre on the border of what a neighbouring cell can express is only approached.
+    assert parts[0] < 0.05 * start
+    match = assign(targets, ANCHORS[0], GRIDS[0], 4.0)
+    found = logits[0][match.image, match.anchor, match.row, match.column]
+    assert (found[:, 5:].argmax(1) == match.label).all()
+
+
+def test_one_class_has_no_class_loss() -> None:
+    logits = random_logits(torch.Generator().manual_seed(3), classes=1)
+    _, parts = AnchorLoss(head(1), GAINS)(logits, torch.tensor([[0, 0, 0.5, 0.5, 0.3, 0.5]]))
+    assert parts[2] == 0
+    assert parts[0] > 0
+
+
+def test_label_smoothing_raises_the_loss_of_certainty() -> None:
+    logits = [level * 0 for level in random_logits(torch.Generator().manual_seed(4))]
+    for level in logits:
+        level[..., 6] = 12.0
+        level[..., [5, 7]] = -12.0
+    targets = torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.5]])
+    certain, smooth = (
+        AnchorLoss(head(), {**GAINS, "label_smoothing": s})(logits, targets)[1][2].item() for s in (0.0, 0.1)
+    )
+    assert certain < 1e-4
+    assert smooth > 100 * certain
