@@ -108,7 +108,7 @@ def _input_size(imgsz: int, stride: int) -> int:
 def _prepare_model(detector: Detector, device: torch.device, precision: torch.dtype, imgsz: int) -> None:
     """Fuses the blocks for inference and puts the weights into the layout that suits the device; says so in a line."""
     layout = memory_format_of(device, precision)
-    detector.fuse().to(memory_format=layout)  # type: ignore[call-overload]
+    detector.fuse().to(memory_format=layout)
     layout_name = "channels last" if layout == torch.channels_last else "channels first"
     print(f"{describe_device(device)}, {layout_name}, {str(precision).removeprefix('torch.')}")
     if device.type != "cpu":

@@ -48,8 +48,12 @@ def files(tmp_path_factory):
 def save_untrained(path, names, data=""):
     torch.manual_seed(0)
     model = build_model("yolov5n.yaml", num_classes=len(names))
-    for bias in (layer.bias for layer in model.head.m):
-        bias.data += 4
+    for layer in model.head.m:
+        layer.bias.data += 4
+    # Statistics of real activations, without which all scores are the same.
+    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.momentum = None
+    model.train()(torch.rand(4, 3, 64, 64))
     content = {"model": model.state_dict(), "yaml": model.yaml, "names": list(names), "category_ids": [4, 9, 11]}
     save_checkpoint(path, {**content, "imgsz": 64, "data": data})
 
@@ -81,7 +85,7 @@ def test_a_run_prints_the_tables_and_leaves_the_files(files, tmp_path):
     assert {entry["image_id"] for entry in predictions} == {500, 501, 502}
     assert {entry["category_id"] for entry in predictions} == {4, 9}
     printed = float(re.search(r"^AP50 .* (\S+)$", done.stdout, re.MULTILINE).group(1))
-    assert coco_average_precision(files / "instances.json", predictions).ap50 == pytest.approx(printed, abs=1e-3)
+    assert coco_average_precision(files / "instances.json", predictions).ap50 == pytest.approx(printed, abs=2e-3)
 
 
 @pytest.mark.slow
