@@ -12,8 +12,8 @@ CROWD_COVER = 0.5  # a box with at least this share of its area inside a crowd r
 class ConfusionMatrix:
     """Counts, over images, which class each true box was detected as.
 
-    Detections below the score threshold do not count. A detection and a true box can be a pair when their IoU is above the threshold, whatever their classes; pairs are
-    made greedily, the largest IoU first, each box once.
+    Detections at or below the score threshold do not count. A detection and a true box can be a pair when their IoU is
+    above the threshold, whatever their classes; pairs are made greedily, the largest IoU first, each box once.
 
     Attributes:
         counts: `(nc + 1, nc + 1)` int64, rows true class, columns predicted class; the last row holds false alarms, the
