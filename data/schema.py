@@ -152,11 +152,10 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands there twice", key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -184,7 +183,8 @@ def _join(base: Path, path: str) -> Path:
 
 def _first_problem(error: ValidationError, file: Path) -> str:
     """One line about the first thing that is wrong."""
-    problem = error.errors()[0]
+    # an unknown entry first: a misspelt one makes its right name missing
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     entry = ".".join(str(part) for part in problem["loc"])
     key = str(problem["loc"][-1])
     if problem["type"] == "extra_forbidden":
