@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.checkpoint import FORMAT, load_checkpoint, load_detector, save_checkpoint, transfer_weights
 from engine.errors import EngineError
@@ -49,6 +51,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
         assert torch.equal(detector(images)[0], original(images)[0])
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_ran(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -80,9 +83,16 @@ def test_foreign_files_are_one_line(tmp_path: Path) -> None:
     torch.save({"model": {}}, tmp_path / "other.pt")
     with pytest.raises(EngineError, match="not a checkpoint of this project"):
         load_checkpoint(tmp_path / "other.pt")
-    (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(EngineError, match=r"text\.pt"):
-        load_checkpoint(tmp_path / "text.pt")
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_bytes_that_are_no_checkpoint_are_one_line(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "noise.pt").write_bytes(data)
+    with pytest.raises(EngineError, match=r"noise\.pt") as caught:
+        load_checkpoint(tmp_path / "noise.pt")
+    assert "\n" not in str(caught.value)
 
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:

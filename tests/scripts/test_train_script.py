@@ -1,0 +1,203 @@
+"""train.py as a person runs it: what it leaves behind, resuming, Ctrl-C, and one line for bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from engine.cli import run_cli
+from engine.train_cli import main
+
+ROOT = Path(__file__).parents[2]
+CFG = {
+    "nc": 80,
+    "depth_multiple": 1.0,
+    "width_multiple": 1.0,
+    "anchors": [[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119]],
+    "backbone": [
+        [-1, 1, "Conv", [8, 3, 2]],
+        [-1, 1, "Conv", [8, 3, 2]],
+        [-1, 1, "SAConv2d", [16, 3, 2]],
+        [-1, 1, "C3", [16], {"conv": "SPConv"}],
+        [-1, 1, "SPConv", [32, 3, 2]],
+    ],
+    "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten images with a bright square each (class 12) and one without, as data.yaml; a small model as tiny.yaml."""
+    root = tmp_path_factory.mktemp("train")
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(11):
+        image = rng.integers(0, 90, (64, 64, 3), dtype=np.uint8)
+        if number:
+            x, y = rng.integers(0, 40, 2).tolist()
+            image[y : y + 22, x : x + 22] = 230
+            annotations.append({"id": number, "image_id": number, "category_id": 12, "bbox": [x, y, 22, 22]})
+        cv2.imwrite(str(root / f"{number}.png"), image)
+        images.append({"id": number, "file_name": f"{number}.png", "height": 64, "width": 64})
+    categories = [{"id": 12, "name": "square"}, {"id": 3, "name": "nothing"}]
+    (root / "all.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    split = {"images": ".", "annotations": "all.json"}
+    (root / "data.yaml").write_text(yaml.safe_dump({"train": split, "val": split, "imgsz": 64, "batch_size": 4}))
+    (root / "tiny.yaml").write_text(yaml.safe_dump(CFG, default_flow_style=None))
+    return root
+
+
+def flags(folder: Path, project: Path, *more: object) -> list[str]:
+    common = ("--cfg", folder / "tiny.yaml", "--data", folder / "data.yaml", "--device", "cpu", "--project", project)
+    return [str(flag) for flag in (*common, *more)]
+
+
+def process(arguments: Sequence[str], cwd: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "results.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_run_leaves_everything_behind(folder: Path, tmp_path: Path) -> None:
+    done = process(flags(folder, tmp_path, "--epochs", 2, "--workers", 2), tmp_path)
+    output = done.communicate(timeout=300)[0]
+    assert done.returncode == 0, output
+    run = tmp_path / "exp"
+    expected = {"opt.yaml", "hyp.yaml", "results.csv", "results.png", "PR_curve.png", "confusion_matrix.png"}
+    expected |= {"weights", "train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg"}
+    expected |= {f"val_batch{k}_{kind}.jpg" for k in (0, 1) for kind in ("labels", "pred")}
+    found = {entry.name for entry in run.iterdir()}
+    assert {name for name in found if not name.startswith("events.out.tfevents")} == expected
+    assert any(name.startswith("events.out.tfevents") for name in found)
+    assert all(cv2.imread(str(run / name)) is not None for name in expected if name.endswith(("png", "jpg")))
+    assert {entry.name for entry in (run / "weights").iterdir()} == {"best.pt", "last.pt"}
+    assert [row["epoch"] for row in rows(run)] == ["0", "1"]
+    assert {"train/box_loss", "train/obj_loss", "train/cls_loss", "val/box_loss", "metrics/AP", "x/lr"} < set(
+        rows(run)[0]
+    )
+    options = yaml.safe_load((run / "opt.yaml").read_text())
+    assert (options["epochs"], options["batch_size"], options["imgsz"]) == (2, 4, 64)  # the data set's own defaults
+    best = torch.load(run / "weights" / "best.pt", weights_only=True)
+    assert (best["names"], best["category_ids"]) == (["nothing", "square"], [3, 12])
+    assert "AP50" in output
+    assert "11 images, 10 boxes (1 without boxes)" in output
+
+
+@pytest.mark.slow
+def test_a_resumed_training_ends_as_if_it_had_never_stopped(folder: Path, tmp_path: Path) -> None:
+    common = ("--epochs", 4, "--noplots", "--optimizer", "SGD", "--seed", 3)
+    whole = process(flags(folder, tmp_path, *common, "--workers", 0, "--name", "whole"), tmp_path)
+    assert whole.wait(300) == 0
+    killed = process(flags(folder, tmp_path, *common, "--workers", 2, "--name", "killed"), tmp_path)
+    last = tmp_path / "killed" / "weights" / "last.pt"
+    deadline = time.monotonic() + 200
+    while not last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(60)
+    assert "training" in torch.load(last, weights_only=True), "killed too late to be resumed"
+    resumed = process(["--resume", str(last)], tmp_path)
+    output = resumed.communicate(timeout=300)[0]
+    assert resumed.returncode == 0, output
+    a, b = (torch.load(tmp_path / n / "weights" / "last.pt", weights_only=True) for n in ("whole", "killed"))
+    assert a["model"].keys() == b["model"].keys()
+    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+    assert (tmp_path / "whole" / "results.csv").read_bytes() == (tmp_path / "killed" / "results.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_interrupt_keeps_the_last_checkpoint(folder: Path, tmp_path: Path) -> None:
+    running = process(flags(folder, tmp_path, "--epochs", 1000, "--noplots", "--workers", 2), tmp_path)
+    last = tmp_path / "exp" / "weights" / "last.pt"
+    deadline = time.monotonic() + 200
+    while not last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    output = running.communicate(timeout=60)[0]
+    assert running.returncode == 130, output
+    assert "Traceback" not in output
+    assert f"--resume {last}" in output
+    assert torch.load(last, weights_only=True)["training"]["progress"]["epoch"] >= 1
+    assert [int(row["epoch"]) for row in rows(tmp_path / "exp")] == list(range(len(rows(tmp_path / "exp"))))
+
+
+@pytest.mark.slow
+def test_it_learns(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "hyp.yaml").write_text("mosaic: 0.0\nscale: 0.1\nwarmup_epochs: 0.0\n")
+    more = ("--epochs", 60, "--optimizer", "AdamW", "--hyp", tmp_path / "hyp.yaml", "--noval", "--workers", 0)
+    assert run_cli(main, flags(folder, tmp_path, *more, "--noplots", "--batch-size", 11)) == 0
+    assert float(rows(tmp_path / "exp")[-1]["metrics/AP50"]) > 0.5
+
+
+@pytest.mark.slow
+def test_weights_of_another_class_count_are_taken_over(folder: Path, tmp_path: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    assert run_cli(main, flags(folder, tmp_path, "--epochs", 1, "--noplots", "--workers", 0)) == 0
+    only = yaml.safe_load((folder / "data.yaml").read_text()) | {"names": ["square"], "path": str(folder)}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(only))
+    first = tmp_path / "exp" / "weights" / "best.pt"
+    more = ("--data", tmp_path / "one.yaml", "--weights", first, "--epochs", 1, "--noplots", "--freeze", 2)
+    assert run_cli(main, flags(folder, tmp_path, *more, "--workers", 0)) == 0
+    assert "4 differ in shape" in caplog.text  # weight and bias of the two levels of the head
+    before, after = (torch.load(tmp_path / n / "weights/best.pt", weights_only=True) for n in ("exp", "exp2"))
+    assert torch.equal(before["model"]["model.1.conv.weight"], after["model"]["model.1.conv.weight"])
+    assert not torch.equal(before["model"]["model.2.weight"], after["model"]["model.2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--cfg", "yolov5z.yaml"], "yolov5z.yaml"),
+        (["--data", "nowhere.yaml"], "nowhere.yaml"),
+        (["--hyp", "nowhere"], "nowhere: no such hyperparameter file"),
+        (["--weights", "nowhere.pt"], "nowhere.pt: no such checkpoint"),
+        (["--resume", "nowhere.pt"], "nowhere.pt: no such checkpoint"),
+        (["--imgsz", "100"], "--imgsz 100: must be a multiple of 16"),
+        (["--device", "77"], "--device 77"),
+        (["--freeze", "9", "3"], "--freeze 9"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    assert run_cli(main, flags(folder, tmp_path / "runs", *more)) == 2
+    errors = capsys.readouterr().err.splitlines()
+    line = [text for text in errors if text.startswith("error: ")]
+    assert len(line) == 1
+    assert message in line[0]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_broken_image_stops_before_anything_is_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "4.png").write_bytes((broken / "4.png").read_bytes()[:300])
+    assert run_cli(main, flags(broken, tmp_path / "runs", "--data", broken / "data.yaml")) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "4.png" in error
+    assert not (tmp_path / "runs").exists()
