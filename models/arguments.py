@@ -47,12 +47,18 @@ def construct(block: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str
     except Exception as error:  # a constructor may raise anything on a value that it does not expect
         shown = ", ".join([*(repr(arg) for arg in args), *(f"{key}={value!r}" for key, value in kwargs.items())])
         text = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"cannot be built with ({shown}): {text}; check the row's arguments") from error
+        hint = _near_keyword(signature, kwargs) or "; check the row's arguments"
+        raise ConfigError(f"cannot be built with ({shown}): {text}{hint}") from error
 
 
 def _bind_problem(error: TypeError, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
-    wrong = next((key for key in kwargs if key not in signature.parameters), None)
-    near = difflib.get_close_matches(str(wrong), signature.parameters, n=1, cutoff=0.5) if wrong else []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = _near_keyword(signature, kwargs)
     shown = ", ".join(str(parameter.replace(annotation=parameter.empty)) for parameter in signature.parameters.values())
     return f"{error}{hint}; the constructor takes ({shown}), the channels of the input being filled in"
+
+
+def _near_keyword(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
+    """A suggestion for the first keyword that the constructor does not name itself; empty where nothing is near."""
+    unknown = (key for key in kwargs if key not in signature.parameters)
+    near = (difflib.get_close_matches(key, signature.parameters, n=1, cutoff=0.6) for key in unknown)
+    return next((f"; did you mean {names[0]!r}?" for names in near if names), "")

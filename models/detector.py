@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from models.errors import ConfigError
 from models.heads.base import DetectionHead
 from models.parser import IMAGE, build_rows
 from models.probe import PROBE_SIZE, find_size_divisor, find_strides, trace_rows
@@ -32,7 +33,13 @@ def build_model(cfg: str | os.PathLike[str] | Mapping[str, Any], num_classes: in
         ConfigError: the configuration is wrong; the message is one line that names file, line and row.
     """
     config = load_config(cfg)
-    return Detector(config if num_classes is None else config.with_classes(num_classes))
+    if num_classes is not None:
+        config = config.with_classes(num_classes)
+    model = Detector(config)
+    if model.num_classes != config.nc:
+        head = model.rows[-1].location
+        raise ConfigError(f"{head}: is for {model.num_classes} classes where {config.nc} are asked for; write nc there")
+    return model
 
 
 class Detector(nn.Module):

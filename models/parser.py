@@ -139,4 +139,4 @@ def _show(value: Any) -> str:
         return value.__name__
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_show, value))}]"
-    return str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

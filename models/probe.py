@@ -114,9 +114,11 @@ def _run_row(row: Row, module: nn.Module, inputs: list[Tensor], call: Call) -> A
     except Exception as error:  # whatever a block raises on an input that it does not fit
         shapes = " and ".join("x".join(map(str, tensor.shape[1:])) for tensor in inputs)
         text = next(iter(str(error).splitlines()), "") or type(error).__name__
+        remedy = "check 'from', the channels and the arguments"
+        if row.takes_list and len(inputs) == 1:
+            remedy = "write 'from' as a number, not as a list, where a block takes one input"
         raise ConfigError(
-            f"{row.location}: does not fit its input of channels x height x width {shapes} ({text}); "
-            "check 'from', the channels and the arguments"
+            f"{row.location}: does not fit its input of channels x height x width {shapes} ({text}); {remedy}"
         ) from error
 
 

@@ -42,6 +42,8 @@ EXPECTED = {
     "kwargs": "a map of keyword arguments",
 }
 
+LABELS = {"row": "a row", "kwargs": "the fifth element"}
+
 
 class RowSpec(BaseModel):
     """One row as written: no name resolved, no multiple applied."""
@@ -119,7 +121,7 @@ class ModelConfig(BaseModel):
     def locate(self, index: int) -> str:
         """Where row `index` stands: file, line (where known), row number and block name."""
         line = f", line {self._lines[index]}" if self._lines else ""
-        return f"{self._origin}{line}, row {index} ({self.rows[index].module})"
+        return f"{self._origin}{line}, row {index} ({' '.join(self.rows[index].module.split())})"
 
     def locate_key(self, key: str) -> str:
         """Where a top-level key stands: file and line (where known)."""
@@ -208,6 +210,7 @@ class _Problem(NamedTuple):
 
 
 def _check(content: dict[str, Any], origin: str, node: yaml.MappingNode | None) -> ModelConfig:
+    _refuse_unnamed(content, origin)
     try:
         config = ModelConfig.model_validate(content)
     except ValidationError as error:
@@ -224,6 +227,12 @@ def _check(content: dict[str, Any], origin: str, node: yaml.MappingNode | None) 
         config._key_lines = {key.value: _mark(key) for key, _ in node.value}
         config._lines = [_mark(row) for key in ("backbone", "head") for row in _child(node, key).value]
     return config
+
+
+def _refuse_unnamed(content: dict[Any, Any], origin: str) -> None:
+    for key in content:
+        if not isinstance(key, str):
+            raise ConfigError(f"{origin}: unknown key {key!r}; known keys: {', '.join(ModelConfig.model_fields)}")
 
 
 def _describe(error: ValidationError, content: dict[str, Any]) -> _Problem:
@@ -245,7 +254,7 @@ def _describe(error: ValidationError, content: dict[str, Any]) -> _Problem:
         # pydantic appends the member of a union that it tried, which has no place in the file
         names = [name for name in location if name in EXPECTED]
         key, value = str(names[-1]), first["input"]
-    return _Problem(location, f"{key!r} must be {EXPECTED[key]}, not {_short(value)}")
+    return _Problem(location, f"{LABELS.get(key, repr(key))} must be {EXPECTED[key]}, not {_short(value)}")
 
 
 def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int | None:
