@@ -53,7 +53,8 @@ def fit_anchors(sizes: np.ndarray, count: int, anchor_t: float, seed: int = 0) -
     spread = sizes.std(0) + 1e-6
     cv2.setRNGSeed(seed)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-4)
-    _, _, centres = cv2.kmeans(sizes / spread, count, None, criteria, 10, cv2.KMEANS_PP_CENTERS)
+    labels = np.empty((len(sizes), 1), np.int32)
+    _, _, centres = cv2.kmeans(sizes / spread, count, labels, criteria, 10, cv2.KMEANS_PP_CENTERS)
     best = np.maximum(np.asarray(centres) * spread, _MIN_SIDE)
     best_score = _fitness(sizes, best, anchor_t)
     rng = np.random.default_rng(seed)
@@ -76,11 +77,11 @@ def check_anchors(model: Detector, split: CocoSplit, imgsz: int, anchor_t: float
 
     Heads without anchors are left alone; so are anchors that k-means cannot improve.
     """
-    head = model.head
-    if not hasattr(head, "anchors"):
+    own = getattr(model.head, "anchors", None)
+    if not isinstance(own, torch.Tensor):
         return
-    stride = head.stride.view(-1, 1, 1)
-    anchors = (head.anchors * stride).reshape(-1, 2).cpu().numpy()
+    stride = model.stride.view(-1, 1, 1)
+    anchors = (own * stride).reshape(-1, 2).cpu().numpy()
     sizes = box_sizes(split, imgsz)
     if not len(sizes):
         return
@@ -96,7 +97,7 @@ def check_anchors(model: Detector, split: CocoSplit, imgsz: int, anchor_t: float
     if improved <= recall:
         log.info("anchors: %.1f %% of the boxes find one; k-means finds none better", 100 * recall)
         return
-    head.anchors.copy_(torch.from_numpy(fitted).view_as(head.anchors).to(head.anchors) / stride)
+    own.copy_(torch.from_numpy(fitted).view_as(own).to(own) / stride)
     log.info(
         "anchors: re-fitted by k-means, %.1f %% of the boxes find one instead of %.1f %%", 100 * improved, 100 * recall
     )

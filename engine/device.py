@@ -51,6 +51,19 @@ def precision_of(device: torch.device, *, half: bool = False, bf16: bool = False
     return torch.bfloat16 if bf16 else torch.float32
 
 
+def memory_format_of(device: torch.device, precision: torch.dtype) -> torch.memory_format:
+    """The layout in which convolutions are fastest: channels last on CPUs and for half precision on tensor cores."""
+    if device.type == "cpu" or (device.type == "cuda" and precision != torch.float32):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def describe_precision(layout: torch.memory_format, precision: torch.dtype) -> str:
+    """Layout and precision in words."""
+    name = "channels last" if layout == torch.channels_last else "channels first"
+    return f"{name}, {str(precision).removeprefix('torch.')}"
+
+
 def describe_device(device: torch.device) -> str:
     """A short name of the device, with torch's version."""
     if device.type == "cuda":

@@ -212,7 +212,8 @@ def _put_text(area: np.ndarray, text: str, origin_xy: tuple[int, int], size: int
 @functools.lru_cache(maxsize=4096)
 def _text_mask(text: str, size: int) -> np.ndarray:
     """(h, w) uint8 coverage of one line of text; the same height for every text of a size and font."""
-    text = " ".join(text.split())
+    # Names of files that are not valid UTF-8 carry lone surrogates, which no font takes.
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
     font = _font(size, any(letter >= _FIRST_EAST_ASIAN for letter in text))
     ascent, descent = font.getmetrics()
     width, height = max(math.ceil(font.getlength(text)), 1), ascent + descent

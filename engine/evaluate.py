@@ -16,6 +16,7 @@ from tqdm import tqdm
 from data.loader import Batch, ImageMeta
 from engine.coco_eval import CocoEvaluator, CocoMetrics
 from engine.confusion import ConfusionMatrix
+from engine.device import memory_format_of
 from engine.postprocess import non_max_suppression
 
 # What a person sees (pictures, confusion matrix) is what detect.py shows by default.
@@ -109,13 +110,6 @@ def evaluate(
             if number < keep_batches:
                 run.samples.append(Sample(batch, shown))
     return run.result()
-
-
-def memory_format_of(device: torch.device, precision: torch.dtype) -> torch.memory_format:
-    """The layout in which convolutions are fastest: channels last on CPUs and for half precision on tensor cores."""
-    if device.type == "cpu" or (device.type == "cuda" and precision != torch.float32):
-        return torch.channels_last
-    return torch.contiguous_format
 
 
 class _Stopwatch:

@@ -8,14 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `train.py` takes; None means "as the data-set YAML says, else the default".
+    """What `train.py` takes.
 
     Attributes:
         cfg: model YAML (a path, or a name in `configs/`); '' takes the configuration of `weights`.
         weights: checkpoint to start from; '' starts from scratch.
         data: data-set YAML; '' is the generated demo.
         hyp: hyperparameter YAML (a path, or a name in `configs/hyps/`).
-        epochs, batch_size, imgsz: length of the training, images per batch, network input size in pixels.
+        epochs, batch_size, imgsz: length of the training, images per batch, network input size in pixels; 0 means as
+            the data-set YAML says, else the default.
         rect: rectangular training batches, without mosaic and shuffling.
         resume: continue the training of the checkpoint `weights` in its own folder.
         noval: validate after the last epoch only.
@@ -37,9 +38,9 @@ class TrainOptions:
     weights: str = ""
     data: str = ""
     hyp: str = "scratch"
-    epochs: int | None = None
-    batch_size: int | None = None
-    imgsz: int | None = None
+    epochs: int = 0
+    batch_size: int = 0
+    imgsz: int = 0
     rect: bool = False
     resume: bool = False
     noval: bool = False

@@ -32,9 +32,9 @@ class Recorder:
         """Appends the values of an epoch (counted from 0) to `results.csv` and to the events."""
         self.rows.append({"epoch": str(epoch), **{key: f"{value:.6g}" for key, value in values.items()}})
         with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            # The first epoch may have fewer columns (no validation): the widest row names them.
-            columns = list(max(self.rows, key=len))
-            writer = csv.DictWriter(file, columns, restval="")
+            # Epochs without validation have fewer columns: the widest row names them all.
+            widest = max(self.rows, key=len)
+            writer = csv.DictWriter(file, list(widest), restval="")
             writer.writeheader()
             writer.writerows(self.rows)
         for key, value in values.items():

@@ -49,9 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", default="", help="checkpoint to start from (default: from scratch)")
     add("--data", default="", help="data-set YAML: a path, or a name in configs/data/ (default: the generated demo)")
     add("--hyp", default=defaults.hyp, help="hyperparameter YAML: a path, or a name in configs/hyps/")
-    add("--epochs", type=positive_int, help="default: as the data-set YAML says, else 100")
-    add("--batch-size", "--batch", type=positive_int, help="default: as the data-set YAML says, else 16")
-    add("--imgsz", "--img", "--img-size", type=positive_int, help="input size, px (default: the data set's, else 640)")
+    add("--epochs", type=positive_int, default=0, help="default: as the data-set YAML says, else 100")
+    add("--batch-size", "--batch", type=positive_int, default=0, help="default: likewise, 16")
+    add(
+        "--imgsz",
+        "--img",
+        "--img-size",
+        type=positive_int,
+        default=0,
+        help="input size, px (default: likewise, 640)",
+    )
     add("--rect", action="store_true", help="rectangular batches; no mosaic, no shuffling")
     add("--resume", nargs="?", const="", metavar="LAST.PT", help="continue the newest run, or that of a last.pt")
     add("--noval", action="store_true", help="validate after the last epoch only")

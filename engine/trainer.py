@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ from engine.anchors import check_anchors
 from engine.checkpoint import load_checkpoint, save_checkpoint, transfer_weights
 from engine.cli import INTERRUPTED
 from engine.coco_eval import CocoEvaluator
-from engine.device import describe_device, memory_usage, select_device
+from engine.device import describe_device, describe_precision, memory_format_of, memory_usage, select_device
 from engine.errors import EngineError
-from engine.evaluate import EvalResult, evaluate, memory_format_of
+from engine.evaluate import EvalResult, evaluate
 from engine.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
 from engine.optim import Schedule, build_ema, build_optimizer, clip_gradients
 from engine.options import TrainOptions
@@ -74,9 +75,10 @@ class Trainer:
         if options.resume:
             options = self._resumed(options)
         self.device = select_device(options.device)
+        self.precision = torch.float16 if self.device.type == "cuda" else torch.float32
+        self.layout = memory_format_of(self.device, self.precision)
         torch.manual_seed(options.seed)
         dataset = load_dataset_config(options.data or ensure_demo_dataset())
-        self.data_yaml = dataset.file
         self.options = _with_defaults(options, dataset)
         self.hyp = self._load_hyperparameters()
         self._prepare_model_and_data(dataset)
@@ -106,8 +108,6 @@ class Trainer:
 
     def _prepare_model_and_data(self, dataset: DatasetConfig) -> None:
         options = self.options
-        assert options.imgsz is not None
-        assert options.batch_size is not None
         self.train_split = load_coco(dataset.train.annotations, dataset.train.images, names=dataset.names)
         self.val_split = load_coco(dataset.val.annotations, dataset.val.images, like=self.train_split)
         if not any(len(record.boxes_xyxy) for record in self.train_split.records):
@@ -117,19 +117,22 @@ class Trainer:
         if options.imgsz % stride:
             raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, as the model's strides need")
         augment = {**self.hyp.augment, "mosaic": 0.0, "mixup": 0.0} if options.rect else self.hyp.augment
-        shared = {"imgsz": options.imgsz, "stride": stride, "workers": options.workers, "seed": options.seed}
-        self.train_loader = build_loader(
+        loader = partial(
+            build_loader,
+            imgsz=options.imgsz,
+            stride=stride,
+            workers=options.workers,
+            seed=options.seed,
+            cache=options.cache or None,
+        )
+        self.train_loader = loader(
             self.train_split,
             batch_size=options.batch_size,
             augment=augment,
             shuffle=not options.rect,
             rect=options.rect,
-            cache=options.cache or None,
-            **shared,
         )
-        self.val_loader = build_loader(
-            self.val_split, batch_size=2 * options.batch_size, rect=True, pad=0.5, cache=options.cache or None, **shared
-        )
+        self.val_loader = loader(self.val_split, batch_size=2 * options.batch_size, rect=True, pad=0.5)
         self.evaluator = CocoEvaluator(self.val_split)
 
     def _build_model(self) -> Detector:
@@ -142,27 +145,23 @@ class Trainer:
         if self.source is not None and not options.resume:
             log.info("weights: %s, %s", options.weights, transfer_weights(model, self.source["model"]).summary())
         elif not options.resume and not options.noautoanchor:
-            assert options.imgsz is not None
             check_anchors(model, split, options.imgsz, self.hyp.training.anchor_t, options.seed)
         for row in options.freeze:
             if row >= len(model.model) - 1:
                 raise EngineError(f"--freeze {row}: the model has rows 0 to {len(model.model) - 2} before its head")
             model.model[row].requires_grad_(False)
-        layout = memory_format_of(self.device, torch.float16 if self.device.type == "cuda" else torch.float32)
-        return model.to(self.device, memory_format=layout)
+        return model.to(self.device).to(memory_format=self.layout)
 
     def _prepare_optimization(self) -> None:
         options, hyp = self.options, self.hyp.training
-        assert options.epochs is not None
-        assert options.batch_size is not None
-        assert options.imgsz is not None
         self.epochs = options.epochs
         self.schedule = Schedule(hyp, options.epochs, len(self.train_loader), options.batch_size, options.cos_lr)
         self.optimizer = build_optimizer(self.model, options.optimizer, hyp, self.schedule.weight_decay)
         self.criterion = self.model.head.build_loss(hyp.gains(options.imgsz)).to(self.device)
         self.ema = build_ema(self.model)
-        self.autocast = torch.autocast("cuda", dtype=torch.float16, enabled=self.device.type == "cuda")
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.device.type == "cuda")
+        mixed = self.precision == torch.float16
+        self.autocast = torch.autocast(self.device.type, dtype=self.precision, enabled=mixed)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=mixed)
         if options.resume:
             self._restore()
 
@@ -212,16 +211,13 @@ class Trainer:
         options, split = self.options, self.train_split
         log.info("data: %s", split.report.summary())
         log.info("validation: %s", self.val_split.report.summary())
-        assert options.imgsz is not None
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         name = options.cfg or options.weights or DEFAULT_CFG
         gflops = count_flops(self.model, options.imgsz) / 1e9
         log.info(
             "model: %s, %d classes, %.2f M parameters, %.1f GFLOPs", name, len(split.names), parameters / 1e6, gflops
         )
-        layout = "channels last" if self.device.type in ("cpu", "cuda") else "contiguous"
-        precision = "float16 (AMP)" if self.scaler.is_enabled() else "float32"
-        log.info("device: %s; %s, %s", describe_device(self.device), layout, precision)
+        log.info("device: %s; %s", describe_device(self.device), describe_precision(self.layout, self.precision))
         log.info(
             "training: epochs %d to %d, %d px, batches of %d, into %s",
             self.progress.epoch + 1,
@@ -284,8 +280,7 @@ class Trainer:
 
     def _backward(self, batch: Batch) -> Tensor:
         """Adds the gradients of one batch; returns the `(3,)` parts of its loss."""
-        layout = memory_format_of(self.device, torch.float16 if self.device.type == "cuda" else torch.float32)
-        images = batch.images.to(self.device, non_blocking=True).to(memory_format=layout).float() / 255
+        images = batch.images.to(self.device, non_blocking=True).to(memory_format=self.layout).float() / 255
         with self.autocast:
             logits = self.model(images)
         loss, parts = self.criterion(logits, batch.targets.to(self.device))
@@ -312,7 +307,7 @@ class Trainer:
             self.evaluator,
             device=self.device,
             criterion=self.criterion,
-            precision=torch.float16 if self.device.type == "cuda" else torch.float32,
+            precision=self.precision,
         )
 
     # -- what is kept -----------------------------------------------------------------------------------------------
@@ -344,7 +339,7 @@ class Trainer:
             "names": list(self.train_split.names),
             "category_ids": list(self.train_split.category_ids),
             "imgsz": self.options.imgsz,
-            "data": str(self.data_yaml),
+            "data": self.options.data,
             "epoch": self.progress.epoch,
         }
 
@@ -370,6 +365,7 @@ def _with_defaults(options: TrainOptions, dataset: DatasetConfig) -> TrainOption
     """Command line before data-set YAML before defaults."""
     return replace(
         options,
+        data=str(dataset.file),
         epochs=options.epochs or dataset.epochs or DEFAULT_EPOCHS,
         batch_size=options.batch_size or dataset.batch_size or DEFAULT_BATCH,
         imgsz=options.imgsz or dataset.imgsz or DEFAULT_IMGSZ,

@@ -9,9 +9,9 @@ from data.loader import build_loader
 from data.schema import DatasetConfig, load_dataset_config
 from engine.checkpoint import load_detector
 from engine.coco_eval import CocoEvaluator, class_table, figures_table
-from engine.device import describe_device, precision_of, select_device
+from engine.device import describe_device, describe_precision, memory_format_of, precision_of, select_device
 from engine.errors import EngineError
-from engine.evaluate import EvalResult, evaluate, memory_format_of
+from engine.evaluate import EvalResult, evaluate
 from engine.runs import next_run_dir
 from engine.val_cli import MANY_CLASSES, ValOptions
 from engine.val_report import save_pictures, write_predictions
@@ -28,14 +28,14 @@ def validate(options: ValOptions) -> EvalResult:
     precision = precision_of(device, half=options.half, bf16=options.bf16)
     detector = load_detector(options.weights, device)
     config = load_dataset_config(_data_yaml(options, detector))
-    imgsz = _input_size(options.imgsz or detector.imgsz, int(detector.stride.max()))
+    imgsz = _input_size(options.imgsz or detector.imgsz, detector.size_divisor)
     split = _load_split(config, options, detector)
     print(f"{options.task}: {split.report.summary()}")
     loader = build_loader(
         split,
         imgsz=imgsz,
         batch_size=options.batch_size,
-        stride=int(detector.stride.max()),
+        stride=detector.size_divisor,
         rect=True,
         pad=0.5,
         workers=options.workers,
@@ -100,7 +100,7 @@ def _input_size(imgsz: int, stride: int) -> int:
     if imgsz % stride:
         nearest = -(-imgsz // stride) * stride
         raise EngineError(
-            f"--imgsz {imgsz}: must be a multiple of {stride}, the model's largest stride; take {nearest}"
+            f"--imgsz {imgsz}: must be a multiple of {stride}, as the model's strides need; take {nearest}"
         )
     return imgsz
 
@@ -109,8 +109,7 @@ def _prepare_model(detector: Detector, device: torch.device, precision: torch.dt
     """Fuses the blocks for inference and puts the weights into the layout that suits the device; says so in a line."""
     layout = memory_format_of(device, precision)
     detector.fuse().to(memory_format=layout)
-    layout_name = "channels last" if layout == torch.channels_last else "channels first"
-    print(f"{describe_device(device)}, {layout_name}, {str(precision).removeprefix('torch.')}")
+    print(f"device: {describe_device(device)}; {describe_precision(layout, precision)}")
     if device.type != "cpu":
         # The first pass loads kernels, which is not what the timings are about.
         with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):

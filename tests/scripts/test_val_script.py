@@ -73,7 +73,7 @@ def test_a_run_prints_the_tables_and_leaves_the_files(files, tmp_path):
     assert re.search(r"^dog +3 +3 +0\.\d{3} +0\.\d{3}$", done.stdout, re.MULTILINE)
     assert re.search(r"^cat +0 +0 +- +-$", done.stdout, re.MULTILINE)
     assert re.search(r"^Speed: .* ms pre-process, .* ms inference, .* ms NMS per image$", done.stdout, re.MULTILINE)
-    assert re.search(r"^cpu.*channels last, float32$", done.stdout, re.MULTILINE)
+    assert re.search(r"^device: cpu.*channels last, float32$", done.stdout, re.MULTILINE)
 
     folder = tmp_path / "runs" / "exp"
     pictures = {f"val_batch{k}_{kind}.jpg" for k in (0, 1) for kind in ("labels", "pred")}
