@@ -19,7 +19,8 @@ from torchvision.ops import box_convert, complete_box_iou_loss
 _BALANCE = {3: (4.0, 1.0, 0.4)}
 _BALANCE_OTHER = (4.0, 1.0, 0.25, 0.06, 0.02)
 
-COMPONENTS = ("box", "obj", "cls")
+# Grid units. A thinner box rounds to one of no width, whose aspect ratio has no gradient but NaN.
+_MIN_SIDE = 1e-4
 
 
 class AnchorHead(Protocol):
@@ -143,7 +144,7 @@ class AnchorLoss(nn.Module):
         if len(match.image):
             matched = logits[match.image, match.anchor, match.row, match.column]  # (M, 5 + nc)
             xy = matched[:, :2].sigmoid() * 2 - 0.5
-            wh = (matched[:, 2:4].sigmoid() * 2) ** 2 * match.anchor_wh
+            wh = ((matched[:, 2:4].sigmoid() * 2) ** 2 * match.anchor_wh).clamp(min=_MIN_SIDE)
             distance = complete_box_iou_loss(
                 box_convert(torch.cat((xy, wh), 1), "cxcywh", "xyxy"), box_convert(match.box, "cxcywh", "xyxy")
             )

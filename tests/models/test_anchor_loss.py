@@ -210,3 +210,15 @@ def test_label_smoothing_raises_the_loss_of_certainty() -> None:
     )
     assert certain < 1e-4
     assert smooth > 100 * certain
+
+
+@pytest.mark.parametrize("logit", [-200.0, -12.0, -6.0, 12.0, 200.0])
+def test_extreme_sizes_have_a_finite_gradient(logit: float) -> None:
+    logits = random_logits(torch.Generator().manual_seed(5))
+    for level in logits:
+        level[..., 3] = logit
+        level.requires_grad_()
+    loss, _ = AnchorLoss(head(), GAINS)(logits, torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.5], [1, 0, 0.9, 0.1, 0.2, 0.2]]))
+    loss.backward()
+    assert all(torch.isfinite(level.grad).all() for level in logits if level.grad is not None)
+    assert logits[0].grad is not None
