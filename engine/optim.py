@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ NOMINAL_BATCH = 64  # gradients are accumulated up to about this many images bef
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 _MIN_WARMUP_ITERATIONS = 100
 _EMA_DECAY, _EMA_RAMP = 0.9999, 2000.0
+_EMA_RAMP_SHARE = 1 / 3  # of all updates, where that is shorter
 
 
 def build_optimizer(
@@ -95,6 +97,11 @@ class Schedule:
             progress = (1 - math.cos(math.pi * progress)) / 2
         return 1 - progress * (1 - self.hyp.lrf)
 
+    @property
+    def updates(self) -> int:
+        """Optimiser steps of the whole training, as after the warm-up."""
+        return self.epochs * math.ceil(self.batches / self.accumulate)
+
     def accumulate_at(self, iteration: int) -> int:
         """Batches per optimiser step at an iteration: grows from 1 during the warm-up."""
         if iteration >= self.warmup:
@@ -117,20 +124,26 @@ def _interpolate(progress: float, start: float, end: float) -> float:
     return (1 - progress) * start + progress * end  # exact at both ends
 
 
-def build_ema(model: nn.Module) -> AveragedModel:
-    """A moving average of weights and buffers whose decay grows from 0 to 0.9999, as far as 2000 updates teach it.
+def build_ema(model: nn.Module, updates: int) -> AveragedModel:
+    """A moving average of weights and buffers, whose decay grows from 0 towards 0.9999 with the number of updates.
 
-    `AveragedModel.module` is the averaged model.
+    YOLOv5's average needs thousands of updates before it smooths anything. A short training gets a ramp in proportion to
+    its length, so that its last epochs are averaged too.
+
+    Args:
+        model: what is averaged; `AveragedModel.module` is the averaged copy.
+        updates: how many updates the training will make.
     """
-    ema = AveragedModel(model, multi_avg_fn=_update_average, use_buffers=True)
+    ramp = min(_EMA_RAMP, max(updates * _EMA_RAMP_SHARE, 1.0))
+    ema = AveragedModel(model, multi_avg_fn=partial(_update_average, ramp=ramp), use_buffers=True)
     ema.requires_grad_(False)
     ema.module.eval()
     return ema
 
 
 @torch.no_grad()
-def _update_average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-    decay = _EMA_DECAY * (1 - math.exp(-(float(updates) + 1) / _EMA_RAMP))
+def _update_average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int, ramp: float) -> None:
+    decay = _EMA_DECAY * (1 - math.exp(-(float(updates) + 1) / ramp))
     if averaged[0].is_floating_point():
         torch._foreach_lerp_(list(averaged), list(current), 1 - decay)
     else:

@@ -158,7 +158,7 @@ class Trainer:
         self.schedule = Schedule(hyp, options.epochs, len(self.train_loader), options.batch_size, options.cos_lr)
         self.optimizer = build_optimizer(self.model, options.optimizer, hyp, self.schedule.weight_decay)
         self.criterion = self.model.head.build_loss(hyp.gains(options.imgsz)).to(self.device)
-        self.ema = build_ema(self.model)
+        self.ema = build_ema(self.model, self.schedule.updates)
         mixed = self.precision == torch.float16
         self.autocast = torch.autocast(self.device.type, dtype=self.precision, enabled=mixed)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=mixed)

@@ -75,6 +75,11 @@ def test_accumulation_reaches_the_nominal_batch(batch_size: int, expected: int) 
     assert schedule.weight_decay == pytest.approx(HYP.weight_decay * batch_size * expected / 64)
 
 
+def test_updates_count_every_step() -> None:
+    assert Schedule(HYP, 60, 13, 16).updates == 60 * 4  # 4 + 4 + 4 + 1 batches
+    assert Schedule(HYP, 10, 5, 64).updates == 50
+
+
 def test_no_warmup() -> None:
     schedule = Schedule(HYP.model_copy(update={"warmup_epochs": 0.0}), 10, 5, 16)
     optimizer = build_optimizer(small_model(), "SGD", HYP, 0.01)
@@ -83,10 +88,11 @@ def test_no_warmup() -> None:
     assert schedule.accumulate_at(0) == 4
 
 
-def test_ema_follows_its_formula_and_copies_counters() -> None:
+@pytest.mark.parametrize(("updates", "ramp"), [(100_000, 2000), (300, 100)])
+def test_ema_follows_its_formula_and_copies_counters(updates: int, ramp: int) -> None:
     torch.manual_seed(0)
     model = small_model()
-    ema = build_ema(model)
+    ema = build_ema(model, updates)
     expected = None
     for step in range(5):
         with torch.no_grad():
@@ -95,7 +101,7 @@ def test_ema_follows_its_formula_and_copies_counters() -> None:
         model(torch.randn(2, 3, 8, 8))  # moves the running statistics
         ema.update_parameters(model)
         weight = model[0].weight.detach().clone()
-        decay = 0.9999 * (1 - math.exp(-(step + 1) / 2000))
+        decay = 0.9999 * (1 - math.exp(-(step + 1) / ramp))
         expected = weight if expected is None else decay * expected + (1 - decay) * weight
     torch.testing.assert_close(ema.module[0].weight, expected)
     assert ema.module[1].num_batches_tracked == 5
