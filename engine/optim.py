@@ -127,8 +127,8 @@ def _interpolate(progress: float, start: float, end: float) -> float:
 def build_ema(model: nn.Module, updates: int) -> AveragedModel:
     """A moving average of weights and buffers, whose decay grows from 0 towards 0.9999 with the number of updates.
 
-    YOLOv5's average needs thousands of updates before it smooths anything. A short training gets a ramp in proportion to
-    its length, so that its last epochs are averaged too.
+    YOLOv5's average needs thousands of updates before it smooths anything. A short training gets a ramp in proportion
+    to its length, so that its last epochs are averaged too.
 
     Args:
         model: what is averaged; `AveragedModel.module` is the averaged copy.
