@@ -35,6 +35,7 @@ class TrainingHyperparameters(BaseModel):
     lrf: float = Field(0.01, gt=0, le=1)
     momentum: float = Field(0.937, ge=0, lt=1)
     weight_decay: float = Field(0.0005, ge=0, lt=1)
+    nominal_batch: int = Field(64, ge=1)
     warmup_epochs: float = Field(3.0, ge=0)
     warmup_momentum: float = Field(0.8, ge=0, lt=1)
     warmup_bias_lr: float = Field(0.1, ge=0)

@@ -18,7 +18,6 @@ from torch.optim.swa_utils import AveragedModel
 from engine.errors import EngineError
 from engine.hyperparameters import TrainingHyperparameters
 
-NOMINAL_BATCH = 64  # gradients are accumulated up to about this many images before a step
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 _MIN_WARMUP_ITERATIONS = 100
 _EMA_DECAY, _EMA_RAMP = 0.9999, 2000.0
@@ -76,12 +75,12 @@ class Schedule:
     @property
     def accumulate(self) -> int:
         """Batches per optimiser step after the warm-up."""
-        return max(round(NOMINAL_BATCH / self.batch_size), 1)
+        return max(round(self.hyp.nominal_batch / self.batch_size), 1)
 
     @property
     def weight_decay(self) -> float:
         """The decay for the batch that is really accumulated, so that it does not depend on `batch_size`."""
-        return self.hyp.weight_decay * self.batch_size * self.accumulate / NOMINAL_BATCH
+        return self.hyp.weight_decay * self.batch_size * self.accumulate / self.hyp.nominal_batch
 
     @property
     def warmup(self) -> int:
@@ -106,7 +105,7 @@ class Schedule:
         """Batches per optimiser step at an iteration: grows from 1 during the warm-up."""
         if iteration >= self.warmup:
             return self.accumulate
-        return max(1, round(_interpolate(iteration / self.warmup, 1, NOMINAL_BATCH / self.batch_size)))
+        return max(1, round(_interpolate(iteration / self.warmup, 1, self.hyp.nominal_batch / self.batch_size)))
 
     def apply(self, optimizer: torch.optim.Optimizer, epoch: int, iteration: int) -> None:
         """Sets rate and momentum of every group for an iteration (counted from the start of the training)."""
