@@ -4,7 +4,8 @@ path: ../my-data            # root of everything below, relative to this file; m
 train: {images: images/train, annotations: annotations/train.json}
 val: {images: images/val, annotations: annotations/val.json}
 names: [cat, dog]           # optional: the categories to use, in class order
-imgsz: 640                  # optional defaults, which the command line overrides
+imgsz: 640                  # optional defaults, which the command line overrides:
+epochs: 100                 # imgsz, epochs, batch_size, hyp, optimizer
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class DatasetConfig(BaseModel):
         train, val, test: the splits.
         names: categories to use, in class order; all of the training annotations', by ascending id, if None.
         imgsz, epochs, batch_size: the data set's own defaults (pixels, count, images), if it has any.
+        hyp, optimizer: likewise: a hyperparameter YAML (by name, or absolute path) and the name of an optimiser.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +66,8 @@ class DatasetConfig(BaseModel):
     imgsz: Positive | None = None
     epochs: Positive | None = None
     batch_size: Positive | None = None
+    hyp: Text | None = None
+    optimizer: Text | None = None
 
     @field_validator("names", mode="before")
     @classmethod
@@ -171,6 +175,9 @@ def _with_absolute_paths(content: dict[str, Any], file: Path) -> dict[str, Any]:
                 key: _join(absolute["path"], value) if isinstance(value, str) and value else value
                 for key, value in content[split].items()
             }
+    hyp = content.get("hyp")
+    if isinstance(hyp, str) and _join(file.parent, hyp).is_file():
+        absolute["hyp"] = str(_join(file.parent, hyp))
     return absolute
 
 

@@ -10,13 +10,15 @@ from typing import Any
 class TrainOptions:
     """What `train.py` takes.
 
+    For hyp, optimizer, epochs, batch_size and imgsz, '' and 0 mean as the data-set YAML says, else the default.
+
     Attributes:
         cfg: model YAML (a path, or a name in `configs/`); '' takes the configuration of `weights`.
         weights: checkpoint to start from; '' starts from scratch.
         data: data-set YAML; '' is the generated demo.
         hyp: hyperparameter YAML (a path, or a name in `configs/hyps/`).
-        epochs, batch_size, imgsz: length of the training, images per batch, network input size in pixels; 0 means as
-            the data-set YAML says, else the default.
+        optimizer: 'SGD', 'Adam' or 'AdamW'.
+        epochs, batch_size, imgsz: length of the training, images per batch, network input size in pixels.
         rect: rectangular training batches, without mosaic and shuffling.
         resume: continue the training of the checkpoint `weights` in its own folder.
         noval: validate after the last epoch only.
@@ -37,7 +39,7 @@ class TrainOptions:
     cfg: str = ""
     weights: str = ""
     data: str = ""
-    hyp: str = "scratch"
+    hyp: str = ""
     epochs: int = 0
     batch_size: int = 0
     imgsz: int = 0
@@ -48,7 +50,7 @@ class TrainOptions:
     noplots: bool = False
     cache: str = ""
     device: str = ""
-    optimizer: str = "SGD"
+    optimizer: str = ""
     workers: int = 2
     project: str = "runs/train"
     name: str = "exp"

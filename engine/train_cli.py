@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cfg", default="", help="model YAML: path, or name in configs/ (default: that of --weights, else yolov5s)")
     add("--weights", default="", help="checkpoint to start from (default: from scratch)")
     add("--data", default="", help="data-set YAML: a path, or a name in configs/data/ (default: the generated demo)")
-    add("--hyp", default=defaults.hyp, help="hyperparameter YAML: a path, or a name in configs/hyps/")
+    add("--hyp", default="", help="hyperparameter YAML: path, or name in configs/hyps/ (default: data set's, scratch)")
     add("--epochs", type=positive_int, default=0, help="default: as the data-set YAML says, else 100")
     add("--batch-size", "--batch", type=positive_int, default=0, help="default: likewise, 16")
     add(
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--noplots", action="store_true", help="draw no pictures")
     add("--cache", nargs="?", const="ram", default="", choices=("ram", "disk"), help="keep decoded images")
     add("--device", default="", help="cpu, mps, or the number of a GPU (default: first GPU, else CPU)")
-    add("--optimizer", default=defaults.optimizer, choices=OPTIMIZERS)
+    add("--optimizer", default="", choices=OPTIMIZERS, help="default: as the data-set YAML says, else SGD")
     add("--workers", type=non_negative_int, default=defaults.workers, help="processes that load images")
     add("--project", default=defaults.project, help="folder of the runs")
     add("--name", default=defaults.name, help="folder of this run, inside --project")

@@ -43,7 +43,8 @@ from models.summary import count_flops
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CFG, DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_IMGSZ = "yolov5s.yaml", 100, 16, 640
+DEFAULT_CFG, DEFAULT_HYP, DEFAULT_OPTIMIZER = "yolov5s.yaml", "scratch", "SGD"
+DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_IMGSZ = 100, 16, 640
 _DRAWN_BATCHES = 3
 
 
@@ -366,6 +367,8 @@ def _with_defaults(options: TrainOptions, dataset: DatasetConfig) -> TrainOption
     return replace(
         options,
         data=str(dataset.file),
+        hyp=options.hyp or dataset.hyp or DEFAULT_HYP,
+        optimizer=options.optimizer or dataset.optimizer or DEFAULT_OPTIMIZER,
         epochs=options.epochs or dataset.epochs or DEFAULT_EPOCHS,
         batch_size=options.batch_size or dataset.batch_size or DEFAULT_BATCH,
         imgsz=options.imgsz or dataset.imgsz or DEFAULT_IMGSZ,

@@ -19,6 +19,7 @@ from models.schema import ModelConfig, load_config
 # What YOLOv5's checkpoints were trained with; part of the function that a checkpoint computes.
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
+DEFAULT_IMAGE_SIZE = 640
 
 
 def build_model(cfg: str | os.PathLike[str] | Mapping[str, Any], num_classes: int | None = None) -> Detector:
@@ -49,6 +50,9 @@ class Detector(nn.Module):
         model: the rows' modules in order; state-dict keys are `model.{row}.…`, as YOLOv5's.
         rows: what each row is.
         names: class names; `"0"`, `"1"`, ... until the trainer sets them.
+        category_ids: the data set's own id of each class; the class index until the trainer sets them.
+        imgsz: side of the network input that it was trained for, pixels.
+        data: path of the data-set YAML that it was trained on; may be empty.
         yaml: plain dict that rebuilds the architecture with `build_model`.
         size_divisor: height and width of images must be multiples of it.
     """
@@ -60,6 +64,9 @@ class Detector(nn.Module):
         self.model = nn.Sequential(*modules)
         self.yaml = config.plain()
         self.names = [str(index) for index in range(self.head.num_classes)]
+        self.category_ids = list(range(self.head.num_classes))
+        self.imgsz = DEFAULT_IMAGE_SIZE
+        self.data = ""
         for module in self.modules():
             if isinstance(module, _BatchNorm):
                 module.eps, module.momentum = BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
