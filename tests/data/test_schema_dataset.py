@@ -41,11 +41,13 @@ def test_path_may_be_absent_absolute_or_at_home(tmp_path: Path, monkeypatch: pyt
 
 
 def test_optional_entries(tmp_path: Path) -> None:
-    text = GOOD + "optimizer: AdamW\nhyp: mine.yaml\ntest:\nnames: {1: dog, 0: cat}\nimgsz: 320\nepochs: 5\nbatch_size: 4\n"
+    text = GOOD + "test:\nnames: {1: dog, 0: cat}\nimgsz: 320\nepochs: 5\nbatch_size: 4\n"
+    text += "optimizer: AdamW\nhyp: mine.yaml\n"
     config = load_dataset_config(write(tmp_path, text))
     assert config.names == ("cat", "dog")
     assert (config.imgsz, config.epochs, config.batch_size, config.test) == (320, 5, 4, None)
-    assert (config.hyp, config.optimizer) == ("mine.yaml", "AdamW")  # a name, until there is such a file beside the YAML
+    # A name, until there is such a file beside the YAML.
+    assert (config.hyp, config.optimizer) == ("mine.yaml", "AdamW")
     (tmp_path / "mine.yaml").write_text("")
     assert load_dataset_config(write(tmp_path, text)).hyp == str(tmp_path / "mine.yaml")
 
