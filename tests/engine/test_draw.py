@@ -123,7 +123,7 @@ def test_colours_are_distinct_and_texts_on_them_readable() -> None:
 
 
 def test_thickness_grows_with_the_picture() -> None:
-    assert [default_thickness(hw) for hw in ((100, 100), (640, 640), (1080, 1920), (4000, 6000))] == [1, 2, 4, 15]
+    assert [default_thickness(hw) for hw in ((100, 100), (640, 640), (1080, 1920), (4000, 6000))] == [1, 2, 4, 13]
 
 
 def test_a_grid_holds_every_picture_unharmed() -> None:
