@@ -1,0 +1,306 @@
+"""The built detector: golden outputs, decoding, biases, and the modes that it is run in."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import pickle
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import Detector, build_model
+from models.errors import ConfigError
+from models.heads.detect import Detect
+
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
+
+
+def golden_value(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The value of a state-dict entry by the rule of the golden files' README."""
+    random = np.random.default_rng(zlib.crc32(key.encode()))
+    if key.endswith(("running_var", "bn.weight")):
+        return random.uniform(0.5, 1.5, shape)
+    if key.endswith("running_mean") or len(shape) == 1:
+        return random.standard_normal(shape) * 0.1
+    return random.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))
+
+
+def fill(model: Detector) -> Detector:
+    """The model in evaluation mode with golden weights: unlike a fresh one's, its outputs depend on every layer.
+
+    SAConv2d keeps the scale of its standardised kernels: one of standard deviation 1 overflows within a few layers.
+    """
+    for key, value in model.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            value.zero_()
+        elif not key.endswith(("anchors", "weight_gamma", "weight_beta")):
+            value.copy_(torch.from_numpy(golden_value(key, tuple(value.shape))))
+    return model.eval()
+
+
+def golden_image() -> Tensor:
+    return torch.from_numpy(np.random.default_rng(3).uniform(0, 1, (1, 3, 128, 192)).astype(np.float32))
+
+
+def relative(actual: Tensor, expected: Tensor) -> float:
+    """Largest difference, relative to the values' size."""
+    return float(((actual - expected).abs() / expected.abs().clamp(min=1e-3)).max())
+
+
+@pytest.fixture(autouse=True)
+def _no_grad() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="module")
+def nano() -> Detector:
+    """yolov5n with golden weights; not to be changed."""
+    with torch.no_grad():
+        return fill(build_model("yolov5n"))
+
+
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs ../shared/golden")
+@pytest.mark.parametrize("size", ["n", "s", *(pytest.param(size, marks=pytest.mark.slow) for size in ("m", "l", "x"))])
+def test_keys_count_and_outputs_are_the_golden_ones(size: str) -> None:
+    golden = np.load(GOLDEN / f"yolo_yolov5{size}.npz")
+    meta = json.loads(str(golden["meta"]))
+    model = fill(build_model(f"yolov5{size}.yaml"))
+    assert {key: list(value.shape) for key, value in model.state_dict().items()} == json.loads(str(golden["keys"]))
+    assert sum(parameter.numel() for parameter in model.parameters()) == meta["parameters"]
+    assert model.stride.tolist() == meta["stride"]
+    assert model.num_classes == meta["nc"]
+    decoded = model(golden_image())[0]
+    if "decoded" in golden:
+        assert relative(decoded, torch.from_numpy(golden["decoded"])) < 1e-4
+    else:
+        assert relative(decoded[:, :64], torch.from_numpy(golden["decoded_head"])) < 1e-4
+        assert relative(decoded[0].abs().mean(0), torch.from_numpy(golden["decoded_mean_abs"])) < 1e-4
+
+
+def test_training_gives_logits_and_evaluation_gives_decoded_and_logits(nano: Detector) -> None:
+    shapes = [(2, 3, 8, 12, 85), (2, 3, 4, 6, 85), (2, 3, 2, 3, 85)]
+    images = torch.rand(2, 3, 64, 96)
+    decoded, logits = nano(images)
+    assert [tuple(level.shape) for level in logits] == shapes
+    assert decoded.shape == (2, 3 * (96 + 24 + 6), 85)
+    training = copy.deepcopy(nano).train()(images)
+    assert isinstance(training, list)
+    assert [tuple(level.shape) for level in training] == shapes
+
+
+def test_decoding_against_the_formulas_one_number_at_a_time() -> None:
+    anchors = [[10.0, 14.0, 23.0, 27.0], [81.0, 82.0, 135.0, 169.0]]
+    head = Detect(2, anchors, (4, 4))
+    head.set_stride(torch.tensor([8.0, 16.0]))
+    generator = torch.Generator().manual_seed(0)
+    logits = [torch.randn(2, 2, 4, 6, 7, generator=generator), torch.randn(2, 2, 2, 3, 7, generator=generator)]
+    decoded = head.decode(logits).tolist()
+    for image in range(2):
+        row = 0
+        for level, stride in enumerate((8, 16)):
+            _, count, height, width, _ = logits[level].shape
+            for anchor in range(count):
+                for y in range(height):
+                    for x in range(width):
+                        sigmoid = [1 / (1 + math.exp(-float(v))) for v in logits[level][image, anchor, y, x]]
+                        anchor_w, anchor_h = anchors[level][2 * anchor : 2 * anchor + 2]
+                        expected = [
+                            (2 * sigmoid[0] - 0.5 + x) * stride,
+                            (2 * sigmoid[1] - 0.5 + y) * stride,
+                            (2 * sigmoid[2]) ** 2 * anchor_w,
+                            (2 * sigmoid[3]) ** 2 * anchor_h,
+                            *sigmoid[4:],
+                        ]
+                        assert decoded[image][row] == pytest.approx(expected, rel=1e-5, abs=1e-5)
+                        row += 1
+        assert row == len(decoded[image])
+
+
+@pytest.mark.parametrize("classes", [1, 4, 80])
+def test_initial_biases_expect_few_objects_and_no_class(classes: int) -> None:
+    head = Detect(classes, [[10, 13, 16, 30]] * 3, (8, 8, 8))
+    for conv in head.m:
+        nn.init.zeros_(conv.bias)
+    strides = (8, 16, 32)
+    head.set_stride(torch.tensor(strides, dtype=torch.float32))
+    for conv, stride in zip(head.m, strides, strict=True):
+        bias = conv.bias.view(2, 5 + classes)
+        cells = (640 / stride) ** 2
+        # odds of 8 objects in the cells of a 640 px image; a class is as likely as 0.6 shared among them
+        assert torch.exp(bias[:, 4]).tolist() == pytest.approx([8 / cells] * 2)
+        assert torch.exp(bias[:, 5:]).flatten().tolist() == pytest.approx([0.6 / (classes - 0.99999)] * 2 * classes)
+        assert not bias[:, :4].any()
+
+
+def test_anchors_are_stored_in_grid_units_and_small_ones_belong_to_fine_levels() -> None:
+    small, large = [10.0, 13.0, 16.0, 30.0], [116.0, 90.0, 156.0, 198.0]
+    strides = torch.tensor([8.0, 32.0])
+    in_order, flipped = Detect(1, [small, large], (8, 8)), Detect(1, [large, small], (8, 8))
+    coarse_first = Detect(1, [large, small], (8, 8))
+    in_order.set_stride(strides)
+    flipped.set_stride(strides)
+    coarse_first.set_stride(strides.flip(0))
+    expected = torch.tensor([small, large]).view(2, 2, 2) / strides.view(-1, 1, 1)
+    assert torch.equal(in_order.anchors, expected)
+    assert torch.equal(flipped.anchors, expected)
+    assert torch.equal(coarse_first.anchors, expected.flip(0))
+
+
+def test_a_number_of_anchors_gives_placeholder_shapes() -> None:
+    model = build_model({**build_model("yolov5n").yaml, "anchors": 3})
+    pixels = model.head.anchors * model.stride.view(-1, 1, 1)
+    assert pixels.tolist() == [[[0, 1], [2, 3], [4, 5]]] * 3
+    assert model.eval()(torch.zeros(1, 3, 64, 64))[0].shape == (1, 252, 85)
+
+
+def test_another_number_of_classes() -> None:
+    model = build_model("yolov5n", num_classes=5)
+    assert model.num_classes == model.yaml["nc"] == 5
+    assert model.names == ["0", "1", "2", "3", "4"]
+    assert model.eval()(torch.zeros(1, 3, 32, 32))[0].shape == (1, 63, 10)
+
+
+def test_the_class_count_reaches_the_head_only_through_nc() -> None:
+    content = build_model("yolov5n").yaml
+    content["head"][-1][3][0] = 80
+    with pytest.raises(ConfigError, match=r"row 24 \(Detect\).*80 classes.*write nc"):
+        build_model(content, num_classes=5)
+
+
+@pytest.mark.parametrize("name", ["yolov5n", "yolov5n-saconv", "yolov5n-spconv"])
+def test_the_plain_content_rebuilds_the_same_network(name: str) -> None:
+    model = fill(build_model(name, num_classes=3))
+    again = build_model(json.loads(json.dumps(model.yaml))).eval()
+    again.load_state_dict(model.state_dict())
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(again(images)[0], model(images)[0])
+
+
+def test_batch_norms_have_yolos_settings(nano: Detector) -> None:
+    norms = [module for module in nano.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.03)}
+
+
+@pytest.mark.parametrize(("height", "width"), [(65, 64), (64, 48), (16, 32)])
+def test_a_size_that_the_strides_do_not_divide_is_refused(nano: Detector, height: int, width: int) -> None:
+    with pytest.raises(ValueError, match=f"{height}x{width} is not a multiple of 32"):
+        nano(torch.zeros(1, 3, height, width))
+
+
+def test_channels_last_is_the_same_function(nano: Detector) -> None:
+    images = golden_image()
+    expected = nano(images)[0]
+    model = copy.deepcopy(nano).to(memory_format=torch.channels_last)
+    assert relative(model(images.to(memory_format=torch.channels_last))[0], expected) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["yolov5n", "yolov5n-saconv", "yolov5n-spconv"])
+def test_fusing_is_the_same_function_without_batch_norms(name: str) -> None:
+    model = fill(build_model(name, num_classes=4))
+    images = golden_image()
+    expected = model(images)[0]
+    fused = model.fuse()
+    assert fused is model
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
+    assert relative(fused(images)[0], expected) < 1e-4
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])  # noqa: S301
+def test_a_copy_is_whole_and_independent(nano: Detector, copier: Any) -> None:
+    images = golden_image()
+    expected = nano(images)[0]
+    twin = copier(nano)
+    assert torch.equal(twin(images)[0], expected)
+    for parameter in twin.parameters():
+        parameter.zero_()
+    assert torch.equal(nano(images)[0], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_low_precision_keeps_the_geometry(nano: Detector, dtype: torch.dtype) -> None:
+    model = copy.deepcopy(nano).to(dtype)
+    images = golden_image()
+    decoded, logits = model(images.to(dtype))
+    assert {level.dtype for level in logits} == {dtype}
+    assert decoded.dtype == torch.float32
+    assert torch.equal(model.head.anchors, nano.head.anchors)
+    assert torch.equal(model.stride, nano.stride)
+    # decoding itself must add no rounding: it equals fp32 decoding of the same logits
+    assert torch.equal(decoded, nano.head.decode([level.float() for level in logits]))
+
+
+def test_autocast(nano: Detector) -> None:
+    images = golden_image()
+    with torch.autocast("cpu", torch.bfloat16):
+        decoded, logits = nano(images)
+    assert logits[0].dtype == torch.bfloat16
+    assert decoded.dtype == torch.float32
+    assert (decoded[..., 4:] - nano(images)[0][..., 4:]).abs().mean() < 0.02
+
+
+def test_threads_share_a_model(nano: Detector) -> None:
+    images = [torch.rand(1, 3, 64, 32 * width) for width in (1, 2, 3, 4)] * 3
+    expected = [nano(image)[0] for image in images]
+
+    def run(image: Tensor) -> Tensor:
+        with torch.no_grad():
+            return nano(image)[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(run, images))
+    assert all(torch.equal(result, wanted) for result, wanted in zip(results, expected, strict=True))
+
+
+def two_levels() -> Detector:
+    """A small network with everything that the graph has to do: lists, rows taken again, several levels."""
+    backbone = [[-1, 1, "Conv", [8, 3, 4]], [-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [16, 3, 2]]]
+    head = [[-1, 1, "nn.Upsample", ["None", 2, "nearest"]], [[-1, 1], 1, "Concat", [1]]]
+    detect = [[4, 2], 1, "Detect", ["nc", "anchors"]]
+    content = {"nc": 2, "anchors": [[10, 13, 16, 30], [30, 61, 62, 45]], "backbone": backbone, "head": [*head, detect]}
+    return fill(build_model(content))
+
+
+@pytest.mark.slow
+def test_the_graph_compiles_without_a_break_and_with_dynamic_sizes() -> None:
+    model = two_levels()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
+    for shape in [(1, 3, 64, 96), (2, 3, 128, 64)]:
+        images = torch.rand(*shape)
+        assert relative(compiled(images)[0], model(images)[0]) < 1e-4
+
+
+@pytest.mark.slow
+def test_the_graph_exports_with_dynamic_sizes() -> None:
+    model = two_levels()
+    batch, rows, columns = torch.export.Dim("batch", max=8), torch.export.Dim("rows"), torch.export.Dim("columns")
+    shape = {0: batch, 2: 16 * rows, 3: 16 * columns}
+    program = torch.export.export(model, (torch.rand(2, 3, 64, 96),), dynamic_shapes=(shape,)).module()
+    images = torch.rand(3, 3, 96, 128)
+    assert relative(program(images)[0], model(images)[0]) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["yolov5n", "yolov5n-saconv", "yolov5n-spconv"])
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    model = fill(build_model(name, num_classes=2)).train()
+    with torch.enable_grad():
+        sum(level.square().mean() for level in model(torch.rand(2, 3, 64, 64))).backward()
+    without = [key for key, parameter in model.named_parameters() if parameter.grad is None]
+    assert without == []
+
+
+def test_the_loss_belongs_to_the_head() -> None:
+    model = build_model("yolov5n", num_classes=2)
+    gains = {"box": 0.05, "cls": 0.5, "cls_pw": 1.0, "obj": 1.0, "obj_pw": 1.0, "anchor_t": 4.0, "fl_gamma": 0.0}
+    loss = model.head.build_loss(gains)
+    assert isinstance(loss, nn.Module)
