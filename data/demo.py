@@ -1,7 +1,8 @@
 """A small COCO-format data set that the project draws itself, so that training needs no download.
 
 Every picture is a function of its seed alone: a textured background, clutter that belongs to no class, and one to six
-shapes of random size, colour, texture and rotation that may cover one another. `python -m data.demo` draws the set and
+shapes of random size, texture and rotation that may cover one another. As with real things, colour is a hint: each
+class has its own range of hues, which background and clutter have as well. `python -m data.demo` draws the set and
 prints where its YAML lies.
 """
 
@@ -23,12 +24,14 @@ from data.errors import DataError
 TRAIN_IMAGES = 400
 VAL_IMAGES = 100
 MAX_OBJECTS = 6
-MIN_SIDE, MAX_SIDE = 16, 80
+MIN_SIDE, MAX_SIDE = 20, 90
 """Range of an object's diameter in pixels, drawn log-uniformly."""
 MAX_OCCLUSION = 0.7
 """An object of which a larger share is covered or cut off by the border is not drawn at all."""
 IMAGE_SIZES_HW = ((160, 160), (128, 160), (160, 128))
 CLASS_NAMES = ("circle", "triangle", "square", "cross")
+HUE_SPREAD = 18
+"""Half the range of a class's hues, of OpenCV's 180; the classes' middles are 45 apart."""
 
 VERSION = 1
 """Part of the cache folder's name: raise it whenever a change here changes a picture."""
@@ -94,7 +97,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Shape]]:
         _draw_clutter(rng, image)
     shapes = _visible(_place_shapes(rng, height, width))
     for shape in shapes:
-        paint = _texture(rng, height, width, _contrasting_colour(rng, ground))
+        paint = _texture(rng, height, width, _class_colour(rng, shape.label, ground))
         alpha = shape.coverage[..., None]
         image = image * (1 - alpha) + paint * alpha
     image = image + rng.normal(0, rng.uniform(1, 5), image.shape)
@@ -199,10 +202,15 @@ def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
     return image, image.mean(axis=(0, 1))
 
 
-def _contrasting_colour(rng: np.random.Generator, ground: Colour, distance: float = 110) -> Colour:
-    """A random colour at least `distance` away from the ground's mean; 110 of at most 441 is always to be had."""
+def _class_colour(rng: np.random.Generator, label: int, ground: Colour, distance: float = 80) -> Colour:
+    """A colour of the class's range of hues, at least `distance` (of at most 441) away from the ground's mean.
+
+    A range spans dark and light, so there is always such a colour.
+    """
     while True:
-        colour = rng.uniform(0, 255, 3).astype(np.float32)
+        hue = (label / len(CLASS_NAMES) * 180 + rng.uniform(-HUE_SPREAD, HUE_SPREAD)) % 180
+        hsv = np.array([[[hue, rng.uniform(110, 255), rng.uniform(60, 255)]]], np.uint8)
+        colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
         if np.linalg.norm(colour - ground) >= distance:
             return colour
 
