@@ -38,7 +38,8 @@ def anchor_fit(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     Args:
         sizes: `(N, 2)` boxes; anchors: `(A, 2)`; both in the same unit.
     """
-    ratio = sizes[:, None] / anchors[None]
+    with np.errstate(divide="ignore"):  # placeholder anchors may be 0: they fit nothing
+        ratio = sizes[:, None] / anchors[None]
     return np.minimum(ratio, 1 / ratio).min(2).max(1)
 
 
@@ -97,7 +98,9 @@ def check_anchors(model: Detector, split: CocoSplit, imgsz: int, anchor_t: float
     if improved <= recall:
         log.info("anchors: %.1f %% of the boxes find one; k-means finds none better", 100 * recall)
         return
-    own.copy_(torch.from_numpy(fitted).view_as(own).to(own) / stride)
+    # Small anchors belong to the finest level, wherever it stands.
+    levels = torch.from_numpy(fitted).view_as(own).to(own)[model.stride.argsort().argsort()]
+    own.copy_(levels / stride)
     log.info(
         "anchors: re-fitted by k-means, %.1f %% of the boxes find one instead of %.1f %%", 100 * improved, 100 * recall
     )
