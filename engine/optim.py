@@ -27,31 +27,44 @@ _EMA_RAMP_SHARE = 1 / 3  # of all updates, where that is shorter
 def build_optimizer(
     model: nn.Module, name: str, hyp: TrainingHyperparameters, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """An optimiser with three groups: biases, other vectors (normalisation), and kernels, which alone are decayed.
+    """An optimiser whose groups separate biases, other vectors (normalisation) and kernels, which alone are decayed.
+
+    For Adam and AdamW, a block's `adam_rate_factors` (name of a child -> factor) slow its parameters down.
 
     Raises:
         EngineError: unknown name.
     """
-    biases: list[Tensor] = []
-    vectors: list[Tensor] = []
-    kernels: list[Tensor] = []
+    if name not in OPTIMIZERS:
+        raise EngineError(f"--optimizer {name}: unknown; use one of {', '.join(OPTIMIZERS)}")
+    factors = {} if name == "SGD" else _rate_factors(model)
+    members: dict[tuple[str, float], list[Tensor]] = {}
     for key, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = biases if key.endswith("bias") else vectors if parameter.ndim <= 1 else kernels
-            group.append(parameter)
+            kind = "bias" if key.endswith("bias") else "vector" if parameter.ndim <= 1 else "kernel"
+            members.setdefault((kind, factors.get(key, 1.0)), []).append(parameter)
     groups = [
-        {"params": biases, "weight_decay": 0.0, "is_bias": True},
-        {"params": vectors, "weight_decay": 0.0, "is_bias": False},
-        {"params": kernels, "weight_decay": weight_decay, "is_bias": False},
+        {
+            "params": parameters,
+            "weight_decay": weight_decay if kind == "kernel" else 0.0,
+            "is_bias": kind == "bias",
+            "rate_factor": factor,
+        }
+        for (kind, factor), parameters in sorted(members.items(), key=lambda member: member[0])
     ]
-    groups = [group for group in groups if group["params"]]
     if name == "SGD":
         return torch.optim.SGD(groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0)
-    if name == "Adam":
-        return torch.optim.Adam(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999))
-    if name == "AdamW":
-        return torch.optim.AdamW(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999))
-    raise EngineError(f"--optimizer {name}: unknown; use one of {', '.join(OPTIMIZERS)}")
+    kind_of_adam = torch.optim.Adam if name == "Adam" else torch.optim.AdamW
+    return kind_of_adam(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999))
+
+
+def _rate_factors(model: nn.Module) -> dict[str, float]:
+    """Full parameter name -> factor, from the blocks that ask for one."""
+    factors = {}
+    for path, module in model.named_modules():
+        for child, factor in getattr(module, "adam_rate_factors", {}).items():
+            for name, _ in module.get_submodule(child).named_parameters(f"{path}.{child}" if path else child):
+                factors[name] = factor
+    return factors
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ class Schedule:
         momentum = _interpolate(progress, self.hyp.warmup_momentum, self.hyp.momentum)
         for group in optimizer.param_groups:
             start = self.hyp.warmup_bias_lr if group["is_bias"] else 0.0
-            group["lr"] = _interpolate(progress, start, target)
+            group["lr"] = _interpolate(progress, start, target) * group["rate_factor"]
             if "momentum" in group:
                 group["momentum"] = momentum
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
@@ -107,3 +108,26 @@ def test_ema_follows_its_formula_and_copies_counters(updates: int, ramp: int) ->
     assert ema.module[1].num_batches_tracked == 5
     assert not ema.module.training
     assert not any(parameter.requires_grad for parameter in ema.module.parameters())
+
+
+class Slow(nn.Module):
+    """A block that asks Adam for a tenth of the rate in one of its children."""
+
+    adam_rate_factors: ClassVar = {"context": 0.1}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context = nn.Conv2d(2, 2, 1)
+        self.conv = nn.Conv2d(2, 2, 1)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("SGD", 1.0), ("Adam", 0.1), ("AdamW", 0.1)])
+def test_a_block_can_slow_adam_down(name: str, factor: float) -> None:
+    model = nn.Sequential(Slow(), nn.BatchNorm2d(2))
+    optimizer = build_optimizer(model, name, HYP, 0.01)
+    Schedule(HYP, 100, 50, 16).apply(optimizer, 0, 1000)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    slow = {id(p) for p in model[0].context.parameters()}
+    for key, rate in rates.items():
+        assert rate == pytest.approx(HYP.lr0 * (factor if key in slow else 1))
