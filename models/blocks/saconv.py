@@ -54,9 +54,9 @@ class SAConv2d(nn.Module):
     weight_gamma: Tensor
     weight_beta: Tensor
 
-    # Adam moves every element by about the learning rate, however small its gradient. Contexts and switch sum all channels
-    # of a mean, whose signs agree: at the full rate their output outgrows the map's within a hundred steps, and block
-    # after block multiplies what BatchNorm's running statistics lag behind, until the evaluation overflows.
+    # Adam moves every element by about the learning rate, however small its gradient. Contexts and switch sum all
+    # channels of a mean, whose signs agree: at the full rate their output outgrows the map's within a hundred steps, and
+    # block after block multiplies what BatchNorm's running statistics lag behind, until the evaluation overflows.
     adam_rate_factors: ClassVar[Mapping[str, float]] = {"pre_context": 0.05, "post_context": 0.05, "switch": 0.05}
 
     def __init__(
