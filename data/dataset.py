@@ -79,6 +79,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         split: records, from `load_coco`.
         imgsz: long side, in pixels, to which images are resized.
         augment: hyperparameters of the augmentations; None for plain letterboxed images.
+        mix_until: first epoch in which images are no longer put together (mosaic, mixup); None for never.
         seed: first part of the seed of every item; the others are epoch and index.
         cache: None, 'ram' or 'disk'.
         progress: show a bar while the cache is filled.
@@ -93,6 +94,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         *,
         imgsz: int,
         augment: Mapping[str, float] | None = None,
+        mix_until: int | None = None,
         seed: int = 0,
         cache: str | None = None,
         progress: bool = True,
@@ -101,6 +103,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         self.imgsz = imgsz
         self.seed = seed
         self.pipeline = None if augment is None else Pipeline.build(augment)
+        self.mix_until = mix_until
         self.store = self._build_store(cache, progress)
 
     def __len__(self) -> int:
@@ -130,8 +133,10 @@ class DetectionDataset(Dataset[Item | Failure]):
             labels = record.labels[~record.crowd]
         else:
             rng = np.random.default_rng((self.seed, key.epoch, key.image))
-            pool = _Pool(self, self.pipeline, (key.height, key.width))
-            sample = self.pipeline(self.sample(key.image, pool, image), rng)
+            alone = self.mix_until is not None and key.epoch >= self.mix_until
+            pipeline = self.pipeline.without_mixing() if alone else self.pipeline
+            pool = _Pool(self, pipeline, (key.height, key.width))
+            sample = pipeline(self.sample(key.image, pool, image), rng)
             image, boxes, labels = sample.image, sample.boxes_xyxy, sample.labels
         pixels = _to_planes(image)
         milliseconds = (time.perf_counter() - start) * 1e3

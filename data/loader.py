@@ -107,6 +107,7 @@ def build_loader(
     batch_size: int,
     stride: int = 32,
     augment: Mapping[str, float] | None = None,
+    mix_until: int | None = None,
     shuffle: bool = False,
     rect: bool = False,
     pad: float = 0.0,
@@ -125,6 +126,7 @@ def build_loader(
         batch_size: images; the last batch of an epoch holds what is left.
         stride: the network's largest, to a multiple of which the sides of rectangular inputs are rounded up.
         augment: hyperparameters of `data.augment`; None for letterboxed images as they are.
+        mix_until: first epoch in which images are no longer put together (mosaic, mixup); None for never.
         shuffle: a new order every epoch; with `rect`, of the batches.
         rect: images of similar aspect go together in inputs no larger than they need.
         pad: border that is added to rectangular inputs, in strides.
@@ -136,7 +138,9 @@ def build_loader(
     Raises:
         DataError: a hyperparameter is unknown or out of bounds, or the cache does not fit.
     """
-    dataset = DetectionDataset(split, imgsz=imgsz, augment=augment, seed=seed, cache=cache, progress=progress)
+    dataset = DetectionDataset(
+        split, imgsz=imgsz, augment=augment, mix_until=mix_until, seed=seed, cache=cache, progress=progress
+    )
     count = len(dataset)
     if rect:
         order, shapes = rectangular_shapes(split, imgsz, batch_size, stride, pad)

@@ -27,7 +27,7 @@ _UNUSED = {"iou_t", "anchors"}
 
 
 class TrainingHyperparameters(BaseModel):
-    """Rates, warm-up and loss weights."""
+    """Rates, warm-up, loss weights, and when images are no longer mixed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +46,7 @@ class TrainingHyperparameters(BaseModel):
     obj_pw: float = Field(1.0, gt=0)
     anchor_t: float = Field(4.0, gt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    close_mosaic: int = Field(0, ge=0)
 
     def gains(self, imgsz: int) -> dict[str, float]:
         """What the loss of a head reads, for images of `imgsz` px.

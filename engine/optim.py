@@ -29,7 +29,7 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """An optimiser whose groups separate biases, other vectors (normalisation) and kernels, which alone are decayed.
 
-    For Adam and AdamW, a block's `adam_rate_factors` (name of a child -> factor) slow its parameters down.
+    For Adam and AdamW, a block's `adam_rate_factors` (own parameter or child -> factor) slow its parameters down.
 
     Raises:
         EngineError: unknown name.
@@ -61,9 +61,10 @@ def _rate_factors(model: nn.Module) -> dict[str, float]:
     """Full parameter name -> factor, from the blocks that ask for one."""
     factors = {}
     for path, module in model.named_modules():
-        for child, factor in getattr(module, "adam_rate_factors", {}).items():
-            for name, _ in module.get_submodule(child).named_parameters(f"{path}.{child}" if path else child):
-                factors[name] = factor
+        for own, factor in getattr(module, "adam_rate_factors", {}).items():
+            prefix = f"{path}.{own}" if path else own
+            names = (f"{path}.{name}" if path else name for name, _ in module.named_parameters())
+            factors.update({name: factor for name in names if name == prefix or name.startswith(f"{prefix}.")})
     return factors
 
 

@@ -71,6 +71,10 @@ class Pipeline:
                 raise DataError(f"unknown augmentation hyperparameter '{key}'; {hint}")
         return cls(tuple(_construct(kind, values) for kind in augmentation_classes()))
 
+    def without_mixing(self) -> Pipeline:
+        """The stages that work on one image."""
+        return Pipeline(tuple(stage for stage in self.stages if not stage.mixes))
+
     def __call__(self, sample: Sample, rng: np.random.Generator, before: Augmentation | None = None) -> Sample:
         """Run the stages one after the other, up to and without `before`."""
         for stage in self.stages:

@@ -64,11 +64,13 @@ class Augmentation(BaseModel):
 
     Attributes:
         order: augmentations run in ascending order.
+        mixes: puts several images together; left out in the last epochs of a training.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     order: ClassVar[int]
+    mixes: ClassVar[bool] = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """A new sample; every random choice is drawn from `rng`."""

@@ -54,10 +54,18 @@ class SAConv2d(nn.Module):
     weight_gamma: Tensor
     weight_beta: Tensor
 
-    # Adam moves every element by about the learning rate, however small its gradient. Contexts and switch sum all
-    # channels of a mean, whose signs agree: at the full rate their output outgrows the map's within a hundred steps, and
-    # block after block multiplies what BatchNorm's running statistics lag behind, until the evaluation overflows.
-    adam_rate_factors: ClassVar[Mapping[str, float]] = {"pre_context": 0.05, "post_context": 0.05, "switch": 0.05}
+    # Adam moves every element by about the learning rate, however small its gradient. What is neutral at first must not
+    # run away like that: `weight_diff` hardly has a gradient while the switch is near 1, and contexts and switch sum all
+    # channels of a mean, whose signs agree. At the full rate the running statistics of BatchNorm lag behind so far,
+    # block after block, that evaluation overflows. Offsets are slowed down as deformable convolutions usually are.
+    adam_rate_factors: ClassVar[Mapping[str, float]] = {
+        "pre_context": 0.05,
+        "post_context": 0.05,
+        "switch": 0.05,
+        "weight_diff": 0.1,
+        "offset_s": 0.1,
+        "offset_l": 0.1,
+    }
 
     def __init__(
         self,

@@ -111,13 +111,15 @@ def test_ema_follows_its_formula_and_copies_counters(updates: int, ramp: int) ->
 
 
 class Slow(nn.Module):
-    """A block that asks Adam for a tenth of the rate in one of its children."""
+    """A block that asks Adam for a tenth of the rate in one of its children and in a parameter of its own."""
 
-    adam_rate_factors: ClassVar = {"context": 0.1}
+    adam_rate_factors: ClassVar = {"context": 0.1, "difference": 0.1}
 
     def __init__(self) -> None:
         super().__init__()
         self.context = nn.Conv2d(2, 2, 1)
+        self.difference = nn.Parameter(torch.zeros(2, 2, 1, 1))
+        self.difference_of_others = nn.Parameter(torch.zeros(2, 2, 1, 1))
         self.conv = nn.Conv2d(2, 2, 1)
 
 
@@ -128,6 +130,6 @@ def test_a_block_can_slow_adam_down(name: str, factor: float) -> None:
     Schedule(HYP, 100, 50, 16).apply(optimizer, 0, 1000)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert len(rates) == len(list(model.parameters()))
-    slow = {id(p) for p in model[0].context.parameters()}
+    slow = {id(p) for p in (*model[0].context.parameters(), model[0].difference)}
     for key, rate in rates.items():
         assert rate == pytest.approx(HYP.lr0 * (factor if key in slow else 1))
