@@ -55,8 +55,8 @@ class SAConv2d(nn.Module):
     weight_beta: Tensor
 
     # Adam moves every element by about the learning rate, however small its gradient. What is neutral at first must not
-    # run away like that: `weight_diff` hardly has a gradient while the switch is near 1, and contexts and switch sum all
-    # channels of a mean, whose signs agree. At the full rate the running statistics of BatchNorm lag behind so far,
+    # run away like that: `weight_diff` hardly has a gradient while the switch is near 1, and contexts and switch sum
+    # all channels of a mean, whose signs agree. At the full rate the running statistics of BatchNorm lag behind so far,
     # block after block, that evaluation overflows. Offsets are slowed down as deformable convolutions usually are.
     adam_rate_factors: ClassVar[Mapping[str, float]] = {
         "pre_context": 0.05,
