@@ -204,3 +204,19 @@ def test_bccd(bccd: Path, cache_folder: Path) -> None:
     assert meta.image_id == split.records[0].image_id
     left, top = meta.letterbox.pad_left, meta.letterbox.pad_top
     assert np.abs(pixels[:, top : top + 240, left : left + 320] - halved).max() <= 1
+
+
+def test_images_are_put_together_until_an_epoch(folder: Any) -> None:
+    for number in range(20, 28):
+        folder.image(number, 64, 64)
+        folder.box(number, 7, [16, 16, 32, 32])
+    split = load_coco(*folder.write(), progress=False)
+    augment = {**AUGMENT, "mosaic": 1.0, "mixup": 1.0}
+    loader = build_loader(split, imgsz=64, batch_size=16, augment=augment, mix_until=1)
+    most = []
+    for epoch in (0, 1, 2):
+        loader.set_epoch(epoch)
+        (batch,) = loader
+        most.append(torch.bincount(batch.targets[:, 0].long()).max().item())
+    assert most[0] > 2
+    assert most[1:] == [2, 2], "one image of this set has two boxes, the others one or none"
