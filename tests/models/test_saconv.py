@@ -463,6 +463,7 @@ def test_compiles_to_one_graph_for_every_size(variant: str, fused: bool) -> None
         assert x.grad is not None
 
 
+@pytest.mark.skipif(torch.__version__ < "2.5", reason="torch 2.4's export does not follow sizes through strides")
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("variant", ["plain", "stride", "deform"])
 def test_exports_with_dynamic_batch_and_size(variant: str, fused: bool) -> None:

@@ -152,6 +152,16 @@ def test_it_learns(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_it_stops_early_when_nothing_improves(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.1, 0.3, 0.2, 0.3, 0.1, 0.9])
+    monkeypatch.setattr("engine.trainer.fitness", lambda _: next(scores))
+    more = ("--epochs", 50, "--patience", 3, "--noplots", "--workers", 0)
+    assert run_cli(main, flags(folder, tmp_path, *more)) == 0
+    assert [row["epoch"] for row in rows(tmp_path / "exp")] == ["0", "1", "2", "3", "4"]
+    assert torch.load(tmp_path / "exp/weights/best.pt", weights_only=True)["epoch"] == 2
+
+
+@pytest.mark.slow
 def test_weights_of_another_class_count_are_taken_over(folder: Path, tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
     assert run_cli(main, flags(folder, tmp_path, "--epochs", 1, "--noplots", "--workers", 0)) == 0
