@@ -15,36 +15,21 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from engine.conversion import Outcome
 from engine.errors import EngineError
 from engine.runs import atomic_path
+from engine.source import FORMAT, SourceWeights, load_source
+from engine.transfer import transfer_weights
 from models import build_model
 from models.detector import Detector
+from models.errors import ConfigError
 
-FORMAT = "saconv-yolo/1"
-
-
-@dataclass(frozen=True)
-class TransferReport:
-    """What a detector took over from a checkpoint, by state-dict key."""
-
-    taken: tuple[str, ...]
-    missing: tuple[str, ...]
-    other_shape: tuple[str, ...]
-
-    def summary(self) -> str:
-        """One line with counts."""
-        total = len(self.taken) + len(self.missing) + len(self.other_shape)
-        return (
-            f"{len(self.taken)} of {total} tensors taken over, {len(self.missing)} have no counterpart, "
-            f"{len(self.other_shape)} differ in shape and keep their initial value"
-        )
+DEFAULT_IMGSZ = 640
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -79,33 +64,55 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_detector(path: str | Path, device: torch.device | None = None) -> Detector:
-    """The detector of a checkpoint, in evaluation mode and float32.
+def load_detector(path: str | Path, device: torch.device | None = None, cfg: str = "") -> Detector:
+    """The detector of a checkpoint (this project's or YOLOv5's), in evaluation mode and float32.
 
-    Beside `names`, it carries the attributes `category_ids: list[int]` (the data set's own ids, by class),
-    `imgsz: int` (network input size in pixels) and `data: str` (path of the data-set YAML, may be empty).
+    Beside `names`, it carries the attributes `category_ids: list[int]` (the data set's own ids, by class; the class
+    index where the file does not say), `imgsz: int` (network input size in pixels) and `data: str` (path of the
+    data-set YAML, may be empty).
+
+    Args:
+        cfg: another architecture to run the weights in; it must find a place for itself in them entirely.
 
     Raises:
-        EngineError: see `load_checkpoint`; or the weights do not fit the configuration in the file.
+        EngineError: see `load_source`; or the weights do not fit the configuration.
+        ConfigError: `cfg` is wrong.
     """
-    content = load_checkpoint(path)
-    try:
-        model = build_model(content["yaml"], num_classes=len(content["names"]))
-        model.load_state_dict(content["model"])
-    except (RuntimeError, KeyError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EngineError(f"{path}: its weights do not fit its configuration ({reason}); train it anew") from None
-    model.names = list(content["names"])
-    model.category_ids = list(content["category_ids"])
-    model.imgsz = int(content["imgsz"])
-    model.data = str(content.get("data", ""))
+    source = load_source(path)
+    model = _build_as(cfg, source, path) if cfg else _build_as_stored(source, path)
+    count = model.num_classes
+    model.category_ids = list(source.category_ids or range(count))
+    model.imgsz = source.imgsz or DEFAULT_IMGSZ
+    model.data = source.data
     return model.to(device or torch.device("cpu")).eval().requires_grad_(False)
 
 
-def transfer_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> TransferReport:
-    """Copies every tensor of `state` whose name and shape fit into `model`; the rest of the model stays as it is."""
-    own = model.state_dict()
-    taken = tuple(key for key, value in own.items() if key in state and state[key].shape == value.shape)
-    other_shape = tuple(key for key, value in own.items() if key in state and state[key].shape != value.shape)
-    model.load_state_dict({key: state[key] for key in taken}, strict=False)
-    return TransferReport(taken, tuple(key for key in own if key not in state), other_shape)
+def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
+    if source.yaml is None:
+        raise EngineError(f"{path}: does not say which architecture it is for; name it with --cfg")
+    try:
+        names = source.names
+        model = build_model(source.yaml, num_classes=None if names is None else len(names))
+        model.load_state_dict(source.state)
+    except ConfigError as error:
+        raise EngineError(f"{path}: its configuration cannot be built here ({error}); give one with --cfg") from None
+    except (RuntimeError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EngineError(f"{path}: its weights do not fit its configuration ({reason}); train it anew") from None
+    model.names = names or model.names
+    return model
+
+
+def _build_as(cfg: str, source: SourceWeights, path: str | Path) -> Detector:
+    names = source.names
+    model = build_model(cfg, num_classes=None if names is None else len(names))
+    model.names = names or model.names
+    report = transfer_weights(model, source)
+    left = report.keys(Outcome.LEFT)
+    if left:
+        raise EngineError(
+            f"{path}: has no weights for {len(left)} of the {len(model.state_dict())} tensors of {cfg} (such as "
+            f"{left[0]}), which would detect noise; start a training from them with train.py --cfg --weights"
+        )
+    print(f"{path} run as {cfg}\n{report.table()}")
+    return model

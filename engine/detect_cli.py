@@ -39,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     defaults = DetectOptions(weights="", source="")
     parser = argparse.ArgumentParser(prog="detect.py", description=_DESCRIPTION)
     add = parser.add_argument
-    add("--weights", required=True, help="trained weights, such as runs/train/exp/weights/best.pt")
+    add("--weights", required=True, help="trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own")
+    add("--cfg", default="", help="model YAML to run the weights in (default: their own architecture)")
     add(
         "--source",
         required=True,

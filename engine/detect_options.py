@@ -11,6 +11,7 @@ class DetectOptions:
 
     Attributes:
         weights: file whose ending chooses the back end.
+        cfg: model YAML to run the weights in; '' takes their own architecture.
         source: what to look at; see `data.sources.open_source`.
         imgsz: network input in pixels: () as the weights were trained; one number: the long side, the other one as
             short as the picture allows; two: exactly this height and width. Rounded up to the network's stride.
@@ -34,6 +35,7 @@ class DetectOptions:
 
     weights: str
     source: str
+    cfg: str = ""
     imgsz: tuple[int, ...] = ()
     conf_thres: float = 0.25
     iou_thres: float = 0.45

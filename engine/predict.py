@@ -128,7 +128,10 @@ def predict(options: DetectOptions, backend: Backend | None = None) -> int:
     if backend is None:
         device = select_device(options.device)
         backend = open_backend(
-            options.weights, device=device, dtype=precision_of(device, half=options.half, bf16=options.bf16)
+            options.weights,
+            device=device,
+            dtype=precision_of(device, half=options.half, bf16=options.bf16),
+            cfg=options.cfg,
         )
         print(f"{options.weights}: {len(backend.names)} classes; {describe_device(device)}")
     predictor = Predictor(

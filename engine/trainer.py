@@ -25,9 +25,10 @@ from data.demo import ensure_demo_dataset
 from data.loader import Batch, build_loader
 from data.schema import DatasetConfig, load_dataset_config
 from engine.anchors import check_anchors
-from engine.checkpoint import load_checkpoint, save_checkpoint, transfer_weights
+from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.cli import INTERRUPTED
 from engine.coco_eval import CocoEvaluator
+from engine.conversion import Outcome
 from engine.device import describe_device, describe_precision, memory_format_of, memory_usage, select_device
 from engine.errors import EngineError
 from engine.evaluate import EvalResult, evaluate
@@ -36,7 +37,9 @@ from engine.optim import Schedule, build_ema, build_optimizer, clip_gradients
 from engine.options import TrainOptions
 from engine.recorder import Recorder, write_yaml
 from engine.runs import next_run_dir
+from engine.source import SourceWeights, load_source
 from engine.training_report import draw_training_batch, finish_report
+from engine.transfer import transfer_weights
 from models import build_model
 from models.detector import Detector
 from models.summary import count_flops
@@ -71,7 +74,8 @@ class Trainer:
     """
 
     def __init__(self, options: TrainOptions) -> None:
-        self.source: dict[str, Any] | None = load_checkpoint(options.weights) if options.weights else None
+        self.source: dict[str, Any] | None = load_checkpoint(options.weights) if options.resume else None
+        self.pretrained = load_source(options.weights) if options.weights and not options.resume else None
         self.progress = Progress()
         if options.resume:
             options = self._resumed(options)
@@ -117,7 +121,6 @@ class Trainer:
         stride = self.model.size_divisor
         if options.imgsz % stride:
             raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, as the model's strides need")
-        augment = {**self.hyp.augment, "mosaic": 0.0, "mixup": 0.0} if options.rect else self.hyp.augment
         loader = partial(
             build_loader,
             imgsz=options.imgsz,
@@ -129,29 +132,50 @@ class Trainer:
         self.train_loader = loader(
             self.train_split,
             batch_size=options.batch_size,
-            augment=augment,
+            augment=self.hyp.augment,
+            mix_until=0 if options.rect else options.epochs - self._calm_epochs(),
             shuffle=not options.rect,
             rect=options.rect,
         )
         self.val_loader = loader(self.val_split, batch_size=2 * options.batch_size, rect=True, pad=0.5)
         self.evaluator = CocoEvaluator(self.val_split)
 
+    def _calm_epochs(self) -> int:
+        """Last epochs without mosaic and mixup: they end on pictures as they will come (YOLOX, arXiv 2107.08430)."""
+        return min(self.hyp.training.close_mosaic, self.options.epochs // 4)
+
     def _build_model(self) -> Detector:
         options, split = self.options, self.train_split
-        cfg: Any = options.cfg or DEFAULT_CFG
-        if self.source is not None and (options.resume or not options.cfg):
-            cfg = self.source["yaml"]
-        model = build_model(cfg, num_classes=len(split.names))
+        model = build_model(self._configuration(), num_classes=len(split.names))
         model.names = list(split.names)
-        if self.source is not None and not options.resume:
-            log.info("weights: %s, %s", options.weights, transfer_weights(model, self.source["model"]).summary())
-        elif not options.resume and not options.noautoanchor:
+        head_taken = self.pretrained is not None and self._take_over(model, self.pretrained)
+        # Pretrained boxes belong to the anchors that they were trained with.
+        if not (head_taken or options.resume or options.noautoanchor):
             check_anchors(model, split, options.imgsz, self.hyp.training.anchor_t, options.seed)
         for row in options.freeze:
             if row >= len(model.model) - 1:
                 raise EngineError(f"--freeze {row}: the model has rows 0 to {len(model.model) - 2} before its head")
             model.model[row].requires_grad_(False)
         return model.to(self.device).to(memory_format=self.layout)
+
+    def _configuration(self) -> Any:
+        """What `build_model` builds: `--cfg`, else the architecture of the checkpoint, else the default."""
+        if self.source is not None:
+            return self.source["yaml"]
+        if self.options.cfg or self.pretrained is None:
+            return self.options.cfg or DEFAULT_CFG
+        if self.pretrained.yaml is None:
+            raise EngineError(f"{self.options.weights}: does not say which architecture it is for; name it with --cfg")
+        return self.pretrained.yaml
+
+    def _take_over(self, model: Detector, pretrained: SourceWeights) -> bool:
+        """Starts from a checkpoint and reports it; True where the head took rows over."""
+        report = transfer_weights(model, pretrained)
+        weights = self.options.weights
+        if not report.keys(Outcome.TAKEN) and not report.keys(Outcome.CONVERTED):
+            raise EngineError(f"{weights}: nothing of it fits this model; check --cfg, or start without --weights")
+        log.info("weights: %s (%s)\n%s", weights, pretrained.origin, report.table())
+        return report.head_taken
 
     def _prepare_optimization(self) -> None:
         options, hyp = self.options, self.hyp.training

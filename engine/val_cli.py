@@ -18,6 +18,7 @@ class ValOptions:
 
     Attributes:
         weights: checkpoint to measure.
+        cfg: model YAML to run the weights in; '' takes their own architecture.
         data: data-set YAML; '' takes the one that the checkpoint was trained with.
         imgsz: network input size, pixels; None takes that of the training.
         batch_size: images per batch.
@@ -32,6 +33,7 @@ class ValOptions:
     """
 
     weights: str
+    cfg: str = ""
     data: str = ""
     imgsz: int | None = None
     batch_size: int = 32
@@ -75,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure a checkpoint: COCO figures, per-class AP, curves, confusion matrix, timings.",
     )
     add = parser.add_argument
-    add("--weights", required=True, help="checkpoint, such as runs/train/exp/weights/best.pt")
+    add("--weights", required=True, help="checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own")
+    add("--cfg", default=ValOptions.cfg, help="model YAML to run the weights in (default: their own architecture)")
     add(
         "--data",
         default=ValOptions.data,

@@ -26,7 +26,7 @@ def validate(options: ValOptions) -> EvalResult:
     """
     device = select_device(options.device)
     precision = precision_of(device, half=options.half, bf16=options.bf16)
-    detector = load_detector(options.weights, device)
+    detector = load_detector(options.weights, device, options.cfg)
     config = load_dataset_config(_data_yaml(options, detector))
     imgsz = _input_size(options.imgsz or detector.imgsz, detector.size_divisor)
     split = _load_split(config, options, detector)

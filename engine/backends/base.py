@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Backend(ABC):
     at the head of the file.
 
     Attributes:
+        takes_cfg: whether the constructor also takes `cfg: str`, an architecture to run the weights in.
         names: class names, by class index.
         category_ids: the data set's own id of each class.
         imgsz: side of the network input it was made for, pixels.
@@ -28,6 +29,7 @@ class Backend(ABC):
         device, dtype: where and in which precision it computes.
     """
 
+    takes_cfg: ClassVar[bool] = False
     names: Sequence[str]
     category_ids: Sequence[int]
     imgsz: int
@@ -73,11 +75,16 @@ def register_backend(*suffixes: str) -> Callable[[BackendClass], BackendClass]:
     return decorate
 
 
-def open_backend(weights: str | Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> Backend:
+def open_backend(
+    weights: str | Path, *, device: torch.device, dtype: torch.dtype = torch.float32, cfg: str = ""
+) -> Backend:
     """Loads weights with the back end that their ending names.
 
+    Args:
+        cfg: another architecture to run the weights in; '' is their own.
+
     Raises:
-        EngineError: no such file, no back end for its ending, or it cannot be loaded.
+        EngineError: no such file, no back end for its ending, or it cannot be loaded, or not as `cfg`.
     """
     path = Path(weights).expanduser()
     backend = _BY_SUFFIX.get(path.suffix.lower())
@@ -86,4 +93,7 @@ def open_backend(weights: str | Path, *, device: torch.device, dtype: torch.dtyp
         raise EngineError(f"{path}: no back end for weights ending in {path.suffix!r}; known endings: {known}")
     if not path.exists():
         raise EngineError(f"{path}: no such weights file; check --weights")
-    return backend(path, device=device, dtype=dtype)  # type: ignore[call-arg]
+    if cfg and not backend.takes_cfg:
+        raise EngineError(f"--cfg {cfg}: weights ending in {path.suffix!r} run as they are; leave --cfg out")
+    extra: dict[str, Any] = {"cfg": cfg} if cfg else {}
+    return backend(path, device=device, dtype=dtype, **extra)  # type: ignore[call-arg]

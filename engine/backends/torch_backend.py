@@ -1,10 +1,9 @@
-"""The back end for this project's own checkpoints: PyTorch, with BatchNorm folded and channels-last memory."""
+"""The back end for checkpoints: PyTorch, with BatchNorm folded and channels-last memory."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -15,13 +14,21 @@ from engine.checkpoint import load_detector
 
 @register_backend(".pt", ".pth")
 class TorchBackend(Backend):
-    """Runs a checkpoint of `train.py`. Half precision concerns the network alone: decoding is in float32."""
+    """Runs a checkpoint of `train.py` or of YOLOv5. Half precision concerns the network alone, not the decoding.
 
-    def __init__(self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        model = load_detector(weights, device)
+    Args:
+        cfg: another architecture to run the weights in; '' is their own.
+    """
+
+    takes_cfg = True
+
+    def __init__(
+        self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32, cfg: str = ""
+    ) -> None:
+        model = load_detector(weights, device, cfg)
         self.names = list(model.names)
-        self.category_ids = cast("list[int]", model.category_ids)
-        self.imgsz = cast(int, model.imgsz)
+        self.category_ids = model.category_ids
+        self.imgsz = model.imgsz
         self.stride = math.lcm(model.size_divisor, round(float(model.stride.max())))
         self.device = device
         self.dtype = dtype

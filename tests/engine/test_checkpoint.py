@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.checkpoint import FORMAT, load_checkpoint, load_detector, save_checkpoint, transfer_weights
+from engine.checkpoint import FORMAT, load_checkpoint, load_detector, save_checkpoint
 from engine.errors import EngineError
 from models import build_model
 
@@ -104,15 +104,3 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "b.pt", broken)
     with pytest.raises(EngineError, match=r"b\.pt"):
         load_detector(tmp_path / "b.pt")
-
-
-def test_transfer_takes_what_fits_and_says_what_not() -> None:
-    source = build_model(CFG)
-    target = build_model({**CFG, "nc": 5})
-    head_before = target.head.m[0].weight.clone()
-    report = transfer_weights(target, source.state_dict())
-    assert torch.equal(target.model[0].conv.weight, source.model[0].conv.weight)
-    assert torch.equal(target.head.m[0].weight, head_before)
-    assert set(report.other_shape) == {"model.2.m.0.weight", "model.2.m.0.bias"}
-    assert report.missing == ()
-    assert f"{len(report.taken)} of {len(target.state_dict())}" in report.summary()

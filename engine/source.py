@@ -1,0 +1,129 @@
+"""Weights to start from: one shape for this project's checkpoints, YOLOv5's, and bare state dicts."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.errors import EngineError
+from engine.foreign import StandIn, module_state, read_foreign
+from models.schema import ModelConfig
+
+FORMAT = "saconv-yolo/1"
+
+
+@dataclass(frozen=True)
+class SourceWeights:
+    """What a checkpoint has to give.
+
+    Attributes:
+        state: state dict on the CPU, floating-point numbers as float32; keys `model.{row}.…`.
+        origin: what kind of file it is, for people.
+        yaml: model configuration, as `build_model` takes it; None where the file does not say.
+        names: class names; None where the file does not say.
+        category_ids: the data set's own id of each class.
+        imgsz: network input size of the training, pixels.
+        data: path of the data-set YAML of the training; may be empty.
+    """
+
+    state: Mapping[str, Tensor] = field(repr=False)
+    origin: str
+    yaml: dict[str, Any] | None = None
+    names: list[str] | None = None
+    category_ids: list[int] | None = None
+    imgsz: int | None = None
+    data: str = ""
+
+
+def load_source(path: str | Path) -> SourceWeights:
+    """Reads any checkpoint that weights can be taken from, without running code of the file.
+
+    Raises:
+        EngineError: there is no such file, it is damaged, it might run code, or holds no weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EngineError(f"{path}: no such checkpoint; check --weights")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        content = read_foreign(path)
+    except Exception as error:
+        # Bytes that are no checkpoint make torch's readers raise almost anything, depending on where they stumble.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EngineError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it anew") from None
+    try:
+        return _own(content) if _is_own(content) else _foreign(content)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise EngineError(f"{path}: holds no weights of a detector ({error}); give a trained checkpoint") from None
+
+
+def _is_own(content: Any) -> bool:
+    return isinstance(content, Mapping) and content.get("format") == FORMAT
+
+
+def _own(content: Mapping[str, Any]) -> SourceWeights:
+    return SourceWeights(
+        state=_checked_state(content["model"]),
+        origin="saconv-yolo checkpoint",
+        yaml=dict(content["yaml"]),
+        names=_names(content["names"]),
+        category_ids=[int(number) for number in content["category_ids"]],
+        imgsz=int(content["imgsz"]),
+        data=str(content.get("data", "")),
+    )
+
+
+def _foreign(content: Any) -> SourceWeights:
+    """YOLOv5's `{'model': module, 'ema': module or None, ...}`, or a state dict, bare or under one of these keys."""
+    model = content
+    for key in ("model", "ema"):  # the average of the weights, where there is one, is what validates best
+        if isinstance(content, Mapping) and isinstance(content.get(key), StandIn | Mapping):
+            model = content[key]
+    if not isinstance(model, StandIn):
+        return SourceWeights(_checked_state(model), "state dict")
+    if type(model).__name__.endswith("Parallel"):
+        model = model.get("_modules")["module"]
+    return SourceWeights(
+        state=_checked_state(module_state(model)),
+        origin="YOLOv5 checkpoint",
+        yaml=_yaml(model.get("yaml")),
+        names=_names(model.get("names")),
+        imgsz=_image_size(content.get("opt")),
+    )
+
+
+def _checked_state(state: Any) -> dict[str, Tensor]:
+    tensors = {
+        str(key).removeprefix("module."): value.float() if value.is_floating_point() else value
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    if not any(key.startswith("model.") for key in tensors):
+        raise ValueError("no tensor is named model.…")
+    return tensors
+
+
+def _yaml(value: Any) -> dict[str, Any] | None:
+    """The entries that describe the architecture; YOLOv5 keeps others beside them."""
+    if not isinstance(value, dict):
+        return None
+    return {key: entry for key, entry in value.items() if key in ModelConfig.model_fields}
+
+
+def _names(value: Any) -> list[str] | None:
+    """Class names from a list, or from YOLOv5's later map of index to name."""
+    if isinstance(value, Mapping):
+        value = [value[index] for index in sorted(value)]
+    return [str(name) for name in value] if isinstance(value, list | tuple) else None
+
+
+def _image_size(options: Any) -> int | None:
+    value = options.get("imgsz") if isinstance(options, Mapping | StandIn) else None
+    return value if isinstance(value, int) and value > 0 else None
