@@ -58,6 +58,7 @@ def test_nothing_is_evaluated_or_unpickled() -> None:
                     name = ast.unparse(node.func)
                     assert name not in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.unsafe_load"}, file
                     if name == "torch.load":
-                        assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), (
-                            file
-                        )
+                        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                        # The one other reader is restricted to an allow-list of names; tests/engine/test_foreign.py.
+                        restricted = file.name == "foreign.py" and given.get("pickle_module") == "reader"
+                        assert given["weights_only"] == "True" or restricted, file
