@@ -1,6 +1,6 @@
 """A small COCO-format data set that the project draws itself, so that training needs no download.
 
-Every picture is a function of its seed alone: a textured background, clutter that belongs to no class, and one to six
+Every picture is a function of its seed alone: a textured background, clutter that belongs to no class, and one to five
 shapes of random size, texture and rotation that may cover one another. As with real things, colour is a hint: each
 class has its own range of hues, which background and clutter have as well. `python -m data.demo` draws the set and
 prints where its YAML lies.
@@ -23,10 +23,10 @@ from data.errors import DataError
 
 TRAIN_IMAGES = 400
 VAL_IMAGES = 100
-MAX_OBJECTS = 6
-MIN_SIDE, MAX_SIDE = 20, 90
+MAX_OBJECTS = 5
+MIN_SIDE, MAX_SIDE = 24, 90
 """Range of an object's diameter in pixels, drawn log-uniformly."""
-MAX_OCCLUSION = 0.7
+MAX_OCCLUSION = 0.5
 """An object of which a larger share is covered or cut off by the border is not drawn at all."""
 IMAGE_SIZES_HW = ((160, 160), (128, 160), (160, 128))
 CLASS_NAMES = ("circle", "triangle", "square", "cross")
@@ -93,7 +93,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Shape]]:
     """Draws one picture: (H, W, 3) uint8 BGR, and its objects from back to front."""
     height, width = IMAGE_SIZES_HW[rng.integers(len(IMAGE_SIZES_HW))]
     image, ground = _background(rng, height, width)
-    for _ in range(rng.integers(2, 7)):
+    for _ in range(rng.integers(1, 5)):
         _draw_clutter(rng, image)
     shapes = _visible(_place_shapes(rng, height, width))
     for shape in shapes:
@@ -193,16 +193,17 @@ def _ramp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, Colour]:
-    """A gradient between two near colours under noise: (H, W, 3) float32, and its mean colour."""
+    """A gradient between two near, muted colours under noise: (H, W, 3) float32, and its mean colour."""
     first = rng.uniform(30, 225, 3)
-    second = np.clip(first + rng.uniform(-60, 60, 3), 0, 255)
+    first = (first + first.mean()) / 2
+    second = np.clip(first + rng.uniform(-40, 40, 3), 0, 255)
     ramp = _ramp(rng, height, width)[..., None]
     grain = _noise(rng, height, width)[..., None] * rng.uniform(4, 18, 3)
     image = (first * (1 - ramp) + second * ramp + grain).astype(np.float32)
     return image, image.mean(axis=(0, 1))
 
 
-def _class_colour(rng: np.random.Generator, label: int, ground: Colour, distance: float = 80) -> Colour:
+def _class_colour(rng: np.random.Generator, label: int, ground: Colour, distance: float = 90) -> Colour:
     """A colour of the class's range of hues, at least `distance` (of at most 441) away from the ground's mean.
 
     A range spans dark and light, so there is always such a colour.
