@@ -16,7 +16,7 @@ from data.demo import ensure_demo_dataset
 from data.image import read_image
 from data.schema import load_dataset_config
 from engine.backends import open_backend
-from engine.cli import positive_int, run_cli
+from engine.cli import positive_int, run_cli, unit_interval
 from engine.device import select_device
 from engine.draw import draw_detections, draw_grid
 from engine.predict import Predictor
@@ -31,9 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", required=True, help="checkpoint of a training on the demo data set")
     parser.add_argument("--out", type=Path, default=Path("docs/detections.jpg"))
     parser.add_argument("--count", type=positive_int, default=8, help="pictures in the grid")
+    parser.add_argument("--conf-thres", type=unit_interval, default=0.4, help="least score of a detection")
     options = parser.parse_args(argv)
 
-    predictor = Predictor(open_backend(options.weights, device=select_device("cpu")))
+    predictor = Predictor(open_backend(options.weights, device=select_device("cpu")), conf_thres=options.conf_thres)
     folder = load_dataset_config(ensure_demo_dataset()).val.images
     pictures = []
     for path in sorted(folder.glob("*.jpg"))[: options.count]:
