@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,35 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.coco import load_coco
 from data.demo import ensure_demo_dataset
-from data.loader import Batch, build_loader
+from data.loader import Batch
 from data.schema import DatasetConfig, load_dataset_config
-from engine.anchors import check_anchors
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.cli import INTERRUPTED
 from engine.coco_eval import CocoEvaluator
-from engine.conversion import Outcome
 from engine.device import describe_device, describe_precision, memory_format_of, memory_usage, select_device
 from engine.errors import EngineError
 from engine.evaluate import EvalResult, evaluate
-from engine.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
+from engine.hyperparameters import parse_hyperparameters
 from engine.optim import Schedule, build_ema, build_optimizer, clip_gradients
 from engine.options import TrainOptions
 from engine.recorder import Recorder, write_yaml
 from engine.runs import next_run_dir
-from engine.source import SourceWeights, load_source
+from engine.source import load_source
 from engine.training_report import draw_training_batch, finish_report
-from engine.transfer import transfer_weights
+from engine.training_setup import (
+    build_detector,
+    build_loaders,
+    chosen_hyperparameters,
+    freeze_rows,
+    load_splits,
+    with_defaults,
+)
 from models import build_model
-from models.detector import Detector
 from models.summary import count_flops
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CFG, DEFAULT_HYP, DEFAULT_OPTIMIZER = "yolov5s.yaml", "scratch", "SGD"
-DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_IMGSZ = 100, 16, 640
 _DRAWN_BATCHES = 3
 
 
@@ -74,108 +74,48 @@ class Trainer:
     """
 
     def __init__(self, options: TrainOptions) -> None:
-        self.source: dict[str, Any] | None = load_checkpoint(options.weights) if options.resume else None
-        self.pretrained = load_source(options.weights) if options.weights and not options.resume else None
         self.progress = Progress()
-        if options.resume:
-            options = self._resumed(options)
+        self.resumed: dict[str, Any] | None = load_checkpoint(options.weights) if options.resume else None
+        if self.resumed is not None:
+            options = self._restored_options(options, self.resumed)
         self.device = select_device(options.device)
         self.precision = torch.float16 if self.device.type == "cuda" else torch.float32
         self.layout = memory_format_of(self.device, self.precision)
         torch.manual_seed(options.seed)
         dataset = load_dataset_config(options.data or ensure_demo_dataset())
-        self.options = _with_defaults(options, dataset)
-        self.hyp = self._load_hyperparameters()
+        self.options = with_defaults(options, dataset)
         self._prepare_model_and_data(dataset)
         self._prepare_optimization()
         self.folder = self._open_folder()
 
     # -- preparation ------------------------------------------------------------------------------------------------
 
-    def _resumed(self, options: TrainOptions) -> TrainOptions:
-        assert self.source is not None
-        training = self.source.get("training")
+    def _restored_options(self, options: TrainOptions, checkpoint: dict[str, Any]) -> TrainOptions:
+        training = checkpoint.get("training")
         if training is None:
             raise EngineError(f"{options.weights}: its training is complete; start a new one with --weights")
         self.progress = Progress(**training["progress"])
         saved = TrainOptions.from_dict(training["options"])
         return replace(saved, weights=options.weights, resume=True, device=options.device or saved.device)
 
-    def _load_hyperparameters(self) -> Hyperparameters:
-        if self.options.resume:
-            assert self.source is not None
-            return parse_hyperparameters(self.source["training"]["hyp"], self.options.weights)
-        hyp = load_hyperparameters(self.options.hyp)
-        if self.options.label_smoothing is not None:
-            values = {**hyp.as_dict(), "label_smoothing": self.options.label_smoothing}
-            hyp = parse_hyperparameters(values, "--label-smoothing")
-        return hyp
-
     def _prepare_model_and_data(self, dataset: DatasetConfig) -> None:
         options = self.options
-        self.train_split = load_coco(dataset.train.annotations, dataset.train.images, names=dataset.names)
-        self.val_split = load_coco(dataset.val.annotations, dataset.val.images, like=self.train_split)
-        if not any(len(record.boxes_xyxy) for record in self.train_split.records):
-            raise EngineError(f"{dataset.train.annotations}: no box is left to learn from; check its annotations")
-        self.model = self._build_model()
-        stride = self.model.size_divisor
-        if options.imgsz % stride:
-            raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, as the model's strides need")
-        loader = partial(
-            build_loader,
-            imgsz=options.imgsz,
-            stride=stride,
-            workers=options.workers,
-            seed=options.seed,
-            cache=options.cache or None,
+        pretrained = load_source(options.weights) if options.weights and self.resumed is None else None
+        if self.resumed is None:
+            self.hyp = chosen_hyperparameters(options)
+        else:
+            self.hyp = parse_hyperparameters(self.resumed["training"]["hyp"], options.weights)
+        self.train_split, self.val_split = load_splits(dataset)
+        if self.resumed is None:
+            model = build_detector(options, self.hyp, self.train_split, pretrained)
+        else:
+            model = build_model(self.resumed["yaml"], num_classes=len(self.train_split.names))
+        freeze_rows(model, options.freeze)
+        self.model = model.to(self.device).to(memory_format=self.layout)
+        self.train_loader, self.val_loader = build_loaders(
+            self.train_split, self.val_split, options, self.hyp, self.model.size_divisor
         )
-        self.train_loader = loader(
-            self.train_split,
-            batch_size=options.batch_size,
-            augment=self.hyp.augment,
-            mix_until=0 if options.rect else options.epochs - self._calm_epochs(),
-            shuffle=not options.rect,
-            rect=options.rect,
-        )
-        self.val_loader = loader(self.val_split, batch_size=2 * options.batch_size, rect=True, pad=0.5)
         self.evaluator = CocoEvaluator(self.val_split)
-
-    def _calm_epochs(self) -> int:
-        """Last epochs without mosaic and mixup: they end on pictures as they will come (YOLOX, arXiv 2107.08430)."""
-        return min(self.hyp.training.close_mosaic, self.options.epochs // 4)
-
-    def _build_model(self) -> Detector:
-        options, split = self.options, self.train_split
-        model = build_model(self._configuration(), num_classes=len(split.names))
-        model.names = list(split.names)
-        head_taken = self.pretrained is not None and self._take_over(model, self.pretrained)
-        # Pretrained boxes belong to the anchors that they were trained with.
-        if not (head_taken or options.resume or options.noautoanchor):
-            check_anchors(model, split, options.imgsz, self.hyp.training.anchor_t, options.seed)
-        for row in options.freeze:
-            if row >= len(model.model) - 1:
-                raise EngineError(f"--freeze {row}: the model has rows 0 to {len(model.model) - 2} before its head")
-            model.model[row].requires_grad_(False)
-        return model.to(self.device).to(memory_format=self.layout)
-
-    def _configuration(self) -> Any:
-        """What `build_model` builds: `--cfg`, else the architecture of the checkpoint, else the default."""
-        if self.source is not None:
-            return self.source["yaml"]
-        if self.options.cfg or self.pretrained is None:
-            return self.options.cfg or DEFAULT_CFG
-        if self.pretrained.yaml is None:
-            raise EngineError(f"{self.options.weights}: does not say which architecture it is for; name it with --cfg")
-        return self.pretrained.yaml
-
-    def _take_over(self, model: Detector, pretrained: SourceWeights) -> bool:
-        """Starts from a checkpoint and reports it; True where the head took rows over."""
-        report = transfer_weights(model, pretrained)
-        weights = self.options.weights
-        if not report.keys(Outcome.TAKEN) and not report.keys(Outcome.CONVERTED):
-            raise EngineError(f"{weights}: nothing of it fits this model; check --cfg, or start without --weights")
-        log.info("weights: %s (%s)\n%s", weights, pretrained.origin, report.table())
-        return report.head_taken
 
     def _prepare_optimization(self) -> None:
         options, hyp = self.options, self.hyp.training
@@ -187,14 +127,13 @@ class Trainer:
         mixed = self.precision == torch.float16
         self.autocast = torch.autocast(self.device.type, dtype=self.precision, enabled=mixed)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=mixed)
-        if options.resume:
-            self._restore()
+        if self.resumed is not None:
+            self._restore(self.resumed)
 
-    def _restore(self) -> None:
-        assert self.source is not None
-        training = self.source["training"]
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        training = checkpoint["training"]
         self.model.load_state_dict(training["model"])
-        self.ema.module.load_state_dict(self.source["model"])
+        self.ema.module.load_state_dict(checkpoint["model"])
         self.ema.n_averaged.fill_(training["ema_updates"])
         self.optimizer.load_state_dict(training["optimizer"])
         self.scaler.load_state_dict(training["scaler"])
@@ -237,7 +176,7 @@ class Trainer:
         log.info("data: %s", split.report.summary())
         log.info("validation: %s", self.val_split.report.summary())
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        name = options.cfg or options.weights or DEFAULT_CFG
+        name = options.cfg or options.weights
         gflops = count_flops(self.model, options.imgsz) / 1e9
         log.info(
             "model: %s, %d classes, %.2f M parameters, %.1f GFLOPs", name, len(split.names), parameters / 1e6, gflops
@@ -384,19 +323,6 @@ class Trainer:
         self.ema.module.load_state_dict(load_checkpoint(best)["model"])
         finish_report(self._validate(), self.train_split.names, self.folder, plots=not self.options.noplots)
         log.info("best of epoch %d: %s", self.progress.best_epoch + 1, best)
-
-
-def _with_defaults(options: TrainOptions, dataset: DatasetConfig) -> TrainOptions:
-    """Command line before data-set YAML before defaults."""
-    return replace(
-        options,
-        data=str(dataset.file),
-        hyp=options.hyp or dataset.hyp or DEFAULT_HYP,
-        optimizer=options.optimizer or dataset.optimizer or DEFAULT_OPTIMIZER,
-        epochs=options.epochs or dataset.epochs or DEFAULT_EPOCHS,
-        batch_size=options.batch_size or dataset.batch_size or DEFAULT_BATCH,
-        imgsz=options.imgsz or dataset.imgsz or DEFAULT_IMGSZ,
-    )
 
 
 def _metrics_of(result: EvalResult) -> dict[str, float]:
