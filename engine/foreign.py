@@ -11,7 +11,6 @@ from __future__ import annotations
 import pickle
 import tarfile
 import warnings
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +37,7 @@ _INERT = {
 _INERT["pathlib._local"] = _INERT["pathlib"]
 _INERT["numpy._core.multiarray"] = _INERT["numpy.core.multiarray"]
 
+_ZIP = b"PK\x03\x04"
 # Computed from the anchors; releases up to v5.0 saved it.
 _DERIVED_BUFFERS = {"anchor_grid"}
 
@@ -180,12 +180,16 @@ def _modules(module: StandIn, prefix: str, above: tuple[int, ...]) -> Iterator[t
 
 
 def _check_container(path: Path) -> None:
-    """Leaves out the formats for which torch has other readers than its unpickler."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                raise RefusedError("it is a TorchScript program")
-    elif tarfile.is_tarfile(path):
+    """Leaves out the formats for which torch has other readers than its unpickler.
+
+    Archives are recognised and listed as torch does it: a file may look like one thing to one reader and like another
+    thing to the next.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+    if is_zip and "constants.pkl" in torch._C.PyTorchFileReader(str(path)).get_all_records():
+        raise RefusedError("it is a TorchScript program")
+    if not is_zip and tarfile.is_tarfile(path):
         raise RefusedError("it is a tar archive, as torch before 0.1.10 wrote them")
 
 
