@@ -50,7 +50,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def decode_image(encoded: bytes | np.ndarray, path: str | Path) -> np.ndarray:
     """`read_image` for bytes that are already in memory; `path` only names them in messages."""
-    _silence_decoders()
+    silence_decoders()
     encoded = np.frombuffer(encoded, np.uint8) if isinstance(encoded, bytes) else encoded
     head = encoded[:8].tobytes()
     if not is_complete(encoded):
@@ -85,7 +85,7 @@ def stored_size(path: str | Path) -> tuple[int, int, bool]:
         ImageError: the file is missing, empty or not a picture.
     """
     path = Path(path)
-    _silence_decoders()
+    silence_decoders()
     try:
         with Image.open(path) as header:
             if header.format in _SIZE_IN_HEADER:
@@ -214,7 +214,9 @@ def _truncated(path: str | Path) -> str:
 
 
 @functools.cache
-def _silence_decoders() -> None:
+def silence_decoders() -> None:
     """Once per process: broken files are reported by exceptions, not by the decoders' own lines on stderr."""
     warnings.filterwarnings("ignore", module="PIL")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 5 moved the function; 0 is "silent" in either place.
+    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+    set_level(0)

@@ -155,7 +155,13 @@ def test_ctrl_c_during_a_video_keeps_what_is_done(tmp_path: Path, weights: Path)
     writer.release()
     argv = ("--weights", weights, "--source", "clip.avi", "--save-json", "--device", "cpu", "--max-det", 2)
     with subprocess.Popen(
-        _command(argv), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        _command(argv),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell would hand "ignore Ctrl-C" on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -155,8 +155,10 @@ def test_a_wrong_flag_exits_with_2(arguments, capsys):
 
 def test_flags_and_defaults():
     assert parse_options(["--weights", "a.pt"]) == ValOptions(weights="a.pt")
-    given = "--weights a.pt --data d --img 320 --batch 4 --conf-thres .01 --iou-thres .5 --max-det 9 --task test"
+    given = (
+        "--weights a.pt --cfg c --data d --img 320 --batch 4 --conf-thres .01 --iou-thres .5 --max-det 9 --task test"
+    )
     given += " --device cpu --workers 0 --half --bf16 --save-json --verbose --project p --name n --exist-ok"
     assert parse_options(given.split()) == ValOptions(
-        "a.pt", "d", 320, 4, 0.01, 0.5, 9, "test", "cpu", 0, True, True, True, True, "p", "n", True
+        "a.pt", "c", "d", 320, 4, 0.01, 0.5, 9, "test", "cpu", 0, True, True, True, True, "p", "n", True
     )
