@@ -23,13 +23,11 @@ import torch
 from engine.conversion import Outcome
 from engine.errors import EngineError
 from engine.runs import atomic_path
-from engine.source import FORMAT, SourceWeights, load_source
+from engine.source import FORMAT, SourceWeights, load_source, read_plain
 from engine.transfer import transfer_weights
 from models import build_model
 from models.detector import Detector
 from models.errors import ConfigError
-
-DEFAULT_IMGSZ = 640
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -45,20 +43,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         EngineError: there is no such file, it is damaged, it holds more than tensors and plain data (and might run
             code), or it is of another program.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise EngineError(f"{path}: no such checkpoint; check --weights")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_plain(Path(path))
     except pickle.UnpicklingError:
         raise EngineError(
             f"{path}: damaged, or holds more than tensors and plain data; it is not loaded, since it might run code: "
             "use a checkpoint written by this project's train.py"
         ) from None
-    except Exception as error:
-        # Bytes that are no checkpoint make torch's readers raise almost anything, depending on where they stumble.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EngineError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it anew") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise EngineError(f"{path}: not a checkpoint of this project (no format {FORMAT!r}); train one with train.py")
     return content
@@ -80,9 +71,8 @@ def load_detector(path: str | Path, device: torch.device | None = None, cfg: str
     """
     source = load_source(path)
     model = _build_as(cfg, source, path) if cfg else _build_as_stored(source, path)
-    count = model.num_classes
-    model.category_ids = list(source.category_ids or range(count))
-    model.imgsz = source.imgsz or DEFAULT_IMGSZ
+    model.category_ids = source.category_ids or model.category_ids
+    model.imgsz = source.imgsz or model.imgsz
     model.data = source.data
     return model.to(device or torch.device("cpu")).eval().requires_grad_(False)
 

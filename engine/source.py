@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,23 +48,33 @@ def load_source(path: str | Path) -> SourceWeights:
         EngineError: there is no such file, it is damaged, it might run code, or holds no weights.
     """
     path = Path(path)
-    if not path.is_file():
-        raise EngineError(f"{path}: no such checkpoint; check --weights")
     try:
-        with warnings.catch_warnings():
-            # torch announces what it then refuses; one line is enough.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_plain(path)
     except pickle.UnpicklingError:
         content = read_foreign(path)
-    except Exception as error:
-        # Bytes that are no checkpoint make torch's readers raise almost anything, depending on where they stumble.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EngineError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it anew") from None
     try:
         return _own(content) if _is_own(content) else _foreign(content)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise EngineError(f"{path}: holds no weights of a detector ({error}); give a trained checkpoint") from None
+
+
+def read_plain(path: Path) -> Any:
+    """The content of a file of tensors and plain data, on the CPU.
+
+    Raises:
+        EngineError: there is no such file, or it is damaged.
+        pickle.UnpicklingError: it holds more than that, or is damaged in a way that looks like it.
+    """
+    if not path.is_file():
+        raise EngineError(f"{path}: no such checkpoint; check --weights")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:
+        # Bytes that are no checkpoint make torch's readers raise almost anything, depending on where they stumble.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EngineError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it anew") from None
 
 
 def _is_own(content: Any) -> bool:

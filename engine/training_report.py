@@ -6,16 +6,13 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-
 from data.loader import Batch
 from engine.coco_eval import class_table, figures_table
 from engine.draw import draw_batch
 from engine.evaluate import EvalResult
 from engine.plots import plot_results
 from engine.recorder import RESULTS
-from engine.runs import atomic_path
-from engine.val_report import save_pictures
+from engine.val_report import save_pictures, write_jpeg
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +20,7 @@ log = logging.getLogger(__name__)
 def draw_training_batch(batch: Batch, names: Sequence[str], path: Path) -> None:
     """Writes a batch as the network sees it, with its boxes."""
     captions = [Path(meta.path).name for meta in batch.metas]
-    picture = draw_batch(batch.images, batch.targets, names, captions)
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), picture)
+    write_jpeg(path, draw_batch(batch.images, batch.targets, names, captions))
 
 
 def finish_report(result: EvalResult, names: Sequence[str], folder: Path, *, plots: bool) -> None:

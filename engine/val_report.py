@@ -27,7 +27,7 @@ def save_pictures(result: EvalResult, names: Sequence[str], folder: Path) -> Non
         batch = sample.batch
         captions = [Path(meta.path).name for meta in batch.metas]
         for kind, targets in (("labels", batch.targets), ("pred", predicted_targets(sample))):
-            _write_jpeg(folder / f"val_batch{number}_{kind}.jpg", draw_batch(batch.images, targets, names, captions))
+            write_jpeg(folder / f"val_batch{number}_{kind}.jpg", draw_batch(batch.images, targets, names, captions))
 
 
 def predicted_targets(sample: Sample) -> Tensor:
@@ -51,7 +51,8 @@ def write_predictions(detections: Sequence[Mapping[str, Any]], path: Path) -> No
         temporary.write_text(json.dumps(rounded), encoding="utf-8")
 
 
-def _write_jpeg(path: Path, image_bgr: np.ndarray) -> None:
+def write_jpeg(path: Path, image_bgr: np.ndarray) -> None:
+    """Writes a picture `(H, W, 3)` uint8 BGR, whole or not at all."""
     encoded, data = cv2.imencode(".jpg", image_bgr, (cv2.IMWRITE_JPEG_QUALITY, 92))
     if not encoded:
         raise OSError(f"{path}: OpenCV could not encode the picture")
