@@ -90,7 +90,7 @@ def build_loaders(
         shuffle=not options.rect,
         rect=options.rect,
     )
-    return train_loader, loader(val, batch_size=2 * options.batch_size, rect=True, pad=0.5)
+    return train_loader, loader(val, batch_size=2 * options.batch_size, rect=True)
 
 
 def build_detector(

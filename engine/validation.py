@@ -37,7 +37,6 @@ def validate(options: ValOptions) -> EvalResult:
         batch_size=options.batch_size,
         stride=detector.size_divisor,
         rect=True,
-        pad=0.5,
         workers=options.workers,
     )
     folder = next_run_dir(options.project, options.name, options.exist_ok)
