@@ -104,7 +104,7 @@ def build_detector(
     model = build_model(_configuration(options, pretrained), num_classes=len(split.names))
     model.names = list(split.names)
     head_taken = pretrained is not None and _take_over(model, pretrained, options)
-    # Pretrained boxes belong to the anchors that they were trained with.
+    # Pretrained classes belong to the anchors that they were trained with.
     if not (head_taken or options.noautoanchor):
         check_anchors(model, split, options.imgsz, hyp.training.anchor_t, options.seed)
     return model
@@ -132,7 +132,7 @@ def _configuration(options: TrainOptions, pretrained: SourceWeights | None) -> A
 
 
 def _take_over(model: Detector, pretrained: SourceWeights, options: TrainOptions) -> bool:
-    """Starts from a checkpoint and reports it; True where the head took rows over."""
+    """Starts from a checkpoint and reports it; True where the head took classes over."""
     report = transfer_weights(model, pretrained)
     if not report.keys(Outcome.TAKEN) and not report.keys(Outcome.CONVERTED):
         raise EngineError(f"{options.weights}: nothing of it fits this model; check --cfg, or start without --weights")

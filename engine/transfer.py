@@ -47,7 +47,7 @@ class TransferReport:
     Attributes:
         transfers: by place in the network.
         unused: keys of the checkpoint that found no place.
-        head_taken: whether the detection head holds rows of the checkpoint, and with them its anchors.
+        head_taken: whether the detection head knows classes of the checkpoint, and so must keep its anchors.
     """
 
     transfers: tuple[Transfer, ...]
@@ -109,13 +109,13 @@ def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
                 state.update({f"model.{row}.{path}{name}": value for name, value in converted(given, unit).items()})
                 used.update(f"model.{partner}.{path}{name}" for name in given.tensors)
             transfers.append(_transfer(row, path, unit, match))
-    head_state, head_transfers = _transfer_head(model, source, source_last, head_units)
+    head_state, head_transfers, head_taken = _transfer_head(model, source, source_last, head_units)
     if any(transfer.outcome is not Outcome.LEFT for transfer in head_transfers):
         used.update(key for key in source.state if key.startswith(f"model.{source_last}."))
     # Keys are partial, and a Conv's kernel goes to an SAConv2d under its own name.
     model.load_state_dict({**state, **head_state}, strict=False)
     unused = tuple(key for key in source.state if key not in used)
-    return TransferReport((*transfers, *head_transfers), unused, bool(head_state))
+    return TransferReport((*transfers, *head_transfers), unused, head_taken)
 
 
 def align_rows(
@@ -201,8 +201,8 @@ def _transfer(row: int, path: str, unit: Unit, match: Match) -> Transfer:
 
 def _transfer_head(
     model: Detector, source: SourceWeights, source_row: int, source_units: Mapping[str, Unit]
-) -> tuple[dict[str, Tensor], list[Transfer]]:
-    """The entries for the head's state, and what they are."""
+) -> tuple[dict[str, Tensor], list[Transfer], bool]:
+    """The entries for the head's state, what they are, and whether classes are among them."""
     row = len(model.model) - 1
     given = {f"{path}{name}": tensor for path, unit in source_units.items() for name, tensor in unit.tensors.items()}
     own = model.head.state_dict()
@@ -214,31 +214,36 @@ def _transfer_head(
             transfers.append(_transfer(row, path, unit, match))
             if match.outcome is not Outcome.LEFT:
                 state.update({f"{path}{name}": value for name, value in converted(source_units[path], unit).items()})
+        classes_taken = bool(state)
     else:
-        state, outcomes = _detect_rows(model.head, model.names, given, source.names)
+        state, outcomes, classes_taken = _detect_rows(model.head, model.names, given, source.names)
         transfers = [
             Transfer(row, outcome, how, (f"model.{row}.{key}",), own[key].numel())
             for key, (outcome, how) in outcomes.items()
         ]
-    return {f"model.{row}.{key}": tensor for key, tensor in state.items()}, transfers
+    return {f"model.{row}.{key}": tensor for key, tensor in state.items()}, transfers, classes_taken
 
 
 def _detect_rows(
     head: Detect, names: list[str], given: Mapping[str, Tensor], given_names: list[str] | None
-) -> tuple[dict[str, Tensor], dict[str, tuple[Outcome, str]]]:
-    """Entries for a `Detect` head from the tensors `given` of another one, and an outcome for each of its tensors."""
+) -> tuple[dict[str, Tensor], dict[str, tuple[Outcome, str]], bool]:
+    """Entries for a `Detect` head from the tensors `given` of another one, an outcome for each of its tensors, and
+    whether there are classes among the entries.
+
+    Without a class in common, the box and objectness rows are still a better start than random ones: what they say
+    of a cell is relative to its anchor.
+    """
     own = head.state_dict()
     anchors = given.get("anchors")
     if anchors is None or anchors.shape != head.anchors.shape:
         how = "the checkpoint's head has other levels or anchors"
-        return {}, dict.fromkeys(own, (Outcome.LEFT, how))
+        return {}, dict.fromkeys(own, (Outcome.LEFT, how)), False
     classes = given["m.0.bias"].shape[0] // head.na - 5
     pairs = _shared_classes(given_names, classes, names)
-    if not pairs:
-        how = "no class in common with the checkpoint"
-        return {}, dict.fromkeys(own, (Outcome.LEFT, how))
     same = classes == head.nc and all(index == other for index, other in pairs) and len(pairs) == head.nc
     kept = f"box, objectness and the {len(pairs)} classes that both know"
+    if not pairs:
+        kept = "box and objectness; no class in common with the checkpoint"
     state: dict[str, Tensor] = {}
     outcomes: dict[str, tuple[Outcome, str]] = {}
     for level in range(head.nl):
@@ -249,8 +254,8 @@ def _detect_rows(
         state.update({key: given[key] if same else _join_classes(own[key], given[key], head.na, pairs) for key in keys})
         outcomes.update(dict.fromkeys(keys, _SAME if same else (Outcome.CONVERTED, kept)))
     if not state:
-        return {}, {**outcomes, "anchors": (Outcome.LEFT, "belongs to the head's kernels")}
-    return {**state, "anchors": anchors}, {**outcomes, "anchors": _SAME}
+        return {}, {**outcomes, "anchors": (Outcome.LEFT, "belongs to the head's kernels")}, False
+    return {**state, "anchors": anchors}, {**outcomes, "anchors": _SAME}, bool(pairs)
 
 
 def _join_classes(own: Tensor, given: Tensor, anchors: int, pairs: list[tuple[int, int]]) -> Tensor:

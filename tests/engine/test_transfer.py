@@ -162,16 +162,30 @@ def test_head_keeps_the_rows_of_shared_classes(case: str) -> None:
     assert "box, objectness and the 2 classes that both know" in report.table()
 
 
-def test_head_of_strangers_stays_as_it_is() -> None:
+def test_head_keeps_boxes_and_objectness_without_a_shared_class() -> None:
     source = _source()
-    for cfg, names, how in (
-        (CFG, ["x", "y", "z"], "no class in common with the checkpoint"),
-        ({**CFG, "anchors": 3}, NAMES, "the checkpoint's head has other levels or anchors"),
-    ):
-        _, report = _take(cfg, source, names)
-        head = [transfer for transfer in report.transfers if transfer.row == 4]
-        assert {(transfer.outcome, transfer.how) for transfer in head} == {(Outcome.LEFT, how)}
-        assert not report.head_taken
+    torch.manual_seed(0)
+    before = build_model(CFG, num_classes=3).head.state_dict()
+    torch.manual_seed(0)
+    model, report = _take(CFG, source, ["x", "y", "z"])
+    for level in (0, 1):
+        for part in ("weight", "bias"):
+            given = source.state[f"model.4.m.{level}.{part}"].view(2, 8, -1)
+            own = model.head.state_dict()[f"m.{level}.{part}"].view(2, 8, -1)
+            assert torch.equal(own[:, :5], given[:, :5])
+            assert torch.equal(own[:, 5:], before[f"m.{level}.{part}"].view(2, 8, -1)[:, 5:])
+    assert "box and objectness; no class in common with the checkpoint" in report.table()
+    assert not report.head_taken, "the anchors may still be fitted to the boxes"
+
+
+def test_head_with_other_anchors_stays_as_it_is() -> None:
+    _, report = _take({**CFG, "anchors": 3}, _source(), NAMES)
+    head = {(transfer.outcome, transfer.how) for transfer in report.transfers if transfer.row == 4}
+    assert head == {(Outcome.LEFT, "the checkpoint's head has other levels or anchors")}
+    assert not report.head_taken
+
+
+def test_a_checkpoint_without_names_has_the_classes_of_the_detector() -> None:
     _, report = _take(CFG, _source(names=None))
     assert report.head_taken
     assert report.keys(Outcome.LEFT) == []

@@ -1,0 +1,81 @@
+"""Milliseconds and peak memory of functions that are compared with one another."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+Function = Callable[[], object]
+
+_SHORTEST_SAMPLE_S = 0.02
+_MIB = 2**20
+
+
+def time_in_turn(functions: Mapping[str, Function], device: torch.device, rounds: int) -> dict[str, float]:
+    """Median milliseconds of one call of each function.
+
+    A machine's speed drifts. So that the figures can be divided by one another, the functions take turns: each round
+    has a sample of every one, of as many calls as fill 20 ms.
+    """
+    calls = {}
+    for name, function in functions.items():
+        for _ in range(2):  # the first call allocates and chooses kernels
+            once = _sample(function, 1, device)
+        calls[name] = max(1, int(_SHORTEST_SAMPLE_S * 1000 / max(once, 1e-3)))
+    samples: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            samples[name].append(_sample(function, calls[name], device))
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def _sample(function: Function, calls: int, device: torch.device) -> float:
+    """Milliseconds per call: by device events on a GPU, by the clock elsewhere."""
+    if device.type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(calls):
+            function()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / calls
+    begin = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - begin) * 1000 / calls
+
+
+def peak_memory(function: Function, device: torch.device) -> float:
+    """MiB that torch's allocator hands out during a call beyond what was in use before, at the worst moment.
+
+    Exact and repeatable: it is a count of allocations, not what the operating system shows.
+    """
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        function()
+        torch.cuda.synchronize(device)
+        return (torch.cuda.max_memory_allocated(device) - before) / _MIB
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        kept = function()
+    del kept
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    memory = sorted((event for event in events if event.get("name") == "[memory]"), key=itemgetter("ts"))
+    in_use = peak = 0
+    for event in memory:
+        in_use += event["args"]["Bytes"]
+        peak = max(peak, in_use)
+    return peak / _MIB
