@@ -8,7 +8,9 @@ A checkpoint is a dictionary that `torch.load(weights_only=True)` reads:
     names         class names; category_ids: the data set's own id of each class
     imgsz         network input size of the training, pixels
     data          path of the data-set YAML
-    training      only in `last.pt` of an unfinished training: what `--resume` needs
+    epoch         epochs that were complete
+    training      in `last.pt` only, where it stays when the training is over: trained weights, optimiser, progress and
+                  all else that `--resume` needs (see `engine.training_state`); `best.pt` is slim
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import torch
 
 from engine.conversion import Outcome
 from engine.errors import EngineError
-from engine.runs import atomic_path
+from engine.runs import atomic_path, sync_folder
 from engine.source import FORMAT, SourceWeights, load_source, read_plain
 from engine.transfer import transfer_weights
 from models import build_model
@@ -31,9 +33,10 @@ from models.errors import ConfigError
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a checkpoint: after a crash at any moment `path` holds the previous one or this one, whole."""
+    """Writes a checkpoint: after a kill or a crash at any moment `path` holds the previous one or this one, whole."""
     with atomic_path(path) as temporary:
         torch.save({"format": FORMAT, **content}, temporary)
+    sync_folder(path.parent)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The options of a training, as one frozen value that a checkpoint can hold."""
+"""The options of a training, as one frozen value that a checkpoint can hold; and those of continuing one."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -20,7 +20,6 @@ class TrainOptions:
         optimizer: 'SGD', 'Adam' or 'AdamW'.
         epochs, batch_size, imgsz: length of the training, images per batch, network input size in pixels.
         rect: rectangular training batches, without mosaic and shuffling.
-        resume: continue the training of the checkpoint `weights` in its own folder.
         noval: validate after the last epoch only.
         noautoanchor: keep the anchors even when they fit the boxes badly.
         noplots: no pictures.
@@ -44,7 +43,6 @@ class TrainOptions:
     batch_size: int = 0
     imgsz: int = 0
     rect: bool = False
-    resume: bool = False
     noval: bool = False
     noautoanchor: bool = False
     noplots: bool = False
@@ -70,3 +68,25 @@ class TrainOptions:
     def from_dict(cls, values: dict[str, Any]) -> TrainOptions:
         """The inverse of `as_dict`."""
         return cls(**{**values, "freeze": tuple(values["freeze"])})
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """What `train.py --resume` takes: a checkpoint, and what may differ from the training that it continues.
+
+    The others are how the work is done and change nothing of its result; None leaves them as they were.
+
+    Attributes:
+        checkpoint: a `last.pt`, in the folder of its run.
+        device, workers, cache: see `TrainOptions`.
+    """
+
+    checkpoint: str
+    device: str | None = None
+    workers: int | None = None
+    cache: str | None = None
+
+    def applied_to(self, options: TrainOptions) -> TrainOptions:
+        """The options of the training, with what is given here."""
+        given = {"device": self.device, "workers": self.workers, "cache": self.cache}
+        return replace(options, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from engine.errors import EngineError
 from engine.runs import atomic_path
 
 RESULTS = "results.csv"
@@ -21,11 +22,14 @@ class Recorder:
     Args:
         folder: the run's folder.
         first_epoch: rows of this epoch and later ones, left by an interrupted training, are dropped.
+
+    Raises:
+        EngineError: the rows that an interrupted training left cannot be read.
     """
 
     def __init__(self, folder: Path, first_epoch: int = 0) -> None:
         self.path = folder / RESULTS
-        self.rows = [row for row in _read_rows(self.path) if int(row["epoch"]) < first_epoch] if first_epoch else []
+        self.rows = _rows_before(first_epoch, self.path)
         self._events = SummaryWriter(str(folder), purge_step=first_epoch or None)
 
     def add_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
@@ -52,8 +56,11 @@ def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
+def _rows_before(first_epoch: int, path: Path) -> list[dict[str, str]]:
+    if first_epoch == 0 or not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if int(row["epoch"]) < first_epoch]
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise EngineError(f"{path}: is not the table that the training wrote; restore it, or remove it") from None

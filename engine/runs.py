@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import EngineError
+
+_TEMPORARY = ".tmp"
 
 
 def next_run_dir(project: str | Path, name: str, exist_ok: bool = False) -> Path:
@@ -45,11 +47,27 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Whoever reads `path`, also after a crash or a kill at any moment, sees the previous file or the new one, whole.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{_TEMPORARY}{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings a rename inside `folder` to the disk, on systems where folders can be synced."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of `atomic_path` that a killed process left in `folder`."""
+    for entry in folder.glob(f".*.*{_TEMPORARY}*"):
+        entry.unlink(missing_ok=True)

@@ -11,28 +11,28 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from data.demo import ensure_demo_dataset
 from data.loader import Batch
 from data.schema import DatasetConfig, load_dataset_config
-from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.checkpoint import load_detector, save_checkpoint
 from engine.cli import INTERRUPTED
 from engine.coco_eval import CocoEvaluator
 from engine.device import describe_device, describe_precision, memory_format_of, memory_usage, select_device
 from engine.errors import EngineError
 from engine.evaluate import EvalResult, evaluate
-from engine.hyperparameters import parse_hyperparameters
 from engine.optim import Schedule, build_ema, build_optimizer, clip_gradients
-from engine.options import TrainOptions
+from engine.options import ResumeOptions, TrainOptions
+from engine.random_state import seed_generators
 from engine.recorder import Recorder, write_yaml
-from engine.runs import next_run_dir
+from engine.runs import next_run_dir, remove_leftovers
 from engine.source import load_source
 from engine.training_report import draw_training_batch, finish_report
 from engine.training_setup import (
@@ -43,6 +43,7 @@ from engine.training_setup import (
     load_splits,
     with_defaults,
 )
+from engine.training_state import Progress, TrainingParts, read_training
 from models import build_model
 from models.summary import count_flops
 
@@ -51,18 +52,9 @@ log = logging.getLogger(__name__)
 _DRAWN_BATCHES = 3
 
 
-@dataclass
-class Progress:
-    """Where a training stands; what `--resume` restores beside the tensors."""
-
-    epoch: int = 0
-    best_fitness: float = -1.0
-    best_epoch: int = 0
-
-
 def fitness(figures: Mapping[str, float]) -> float:
     """What "best" means: AP with a tenth of AP50; 0 where there is nothing to detect."""
-    value = 0.9 * figures["AP"] + 0.1 * figures["AP50"]
+    value = float(0.9 * figures["AP"] + 0.1 * figures["AP50"])
     return 0.0 if math.isnan(value) else value
 
 
@@ -73,48 +65,43 @@ class Trainer:
         ConfigError, DataError, EngineError: what it was given cannot be used; nothing has been written then.
     """
 
-    def __init__(self, options: TrainOptions) -> None:
-        self.progress = Progress()
-        self.resumed: dict[str, Any] | None = load_checkpoint(options.weights) if options.resume else None
-        if self.resumed is not None:
-            options = self._restored_options(options, self.resumed)
-        self.device = select_device(options.device)
+    def __init__(self, options: TrainOptions | ResumeOptions) -> None:
+        self.saved = read_training(options) if isinstance(options, ResumeOptions) else None
+        started = self.saved.options if self.saved is not None else options
+        assert isinstance(started, TrainOptions)
+        self.progress = Progress() if self.saved is None else self.saved.progress
+        self.device = select_device(started.device)
         self.precision = torch.float16 if self.device.type == "cuda" else torch.float32
         self.layout = memory_format_of(self.device, self.precision)
-        torch.manual_seed(options.seed)
-        dataset = load_dataset_config(options.data or ensure_demo_dataset())
-        self.options = with_defaults(options, dataset)
+        seed_generators(started.seed)
+        dataset = load_dataset_config(started.data or ensure_demo_dataset())
+        self.options = with_defaults(started, dataset)
         self._prepare_model_and_data(dataset)
         self._prepare_optimization()
         self.folder = self._open_folder()
 
     # -- preparation ------------------------------------------------------------------------------------------------
 
-    def _restored_options(self, options: TrainOptions, checkpoint: dict[str, Any]) -> TrainOptions:
-        training = checkpoint.get("training")
-        if training is None:
-            raise EngineError(f"{options.weights}: its training is complete; start a new one with --weights")
-        self.progress = Progress(**training["progress"])
-        saved = TrainOptions.from_dict(training["options"])
-        return replace(saved, weights=options.weights, resume=True, device=options.device or saved.device)
-
     def _prepare_model_and_data(self, dataset: DatasetConfig) -> None:
-        options = self.options
-        pretrained = load_source(options.weights) if options.weights and self.resumed is None else None
-        if self.resumed is None:
-            self.hyp = chosen_hyperparameters(options)
-        else:
-            self.hyp = parse_hyperparameters(self.resumed["training"]["hyp"], options.weights)
+        options, saved = self.options, self.saved
+        pretrained = load_source(options.weights) if options.weights and saved is None else None
+        self.hyp = chosen_hyperparameters(options) if saved is None else saved.hyp
         self.train_split, self.val_split = load_splits(dataset)
-        if self.resumed is None:
+        if saved is None:
             model = build_detector(options, self.hyp, self.train_split, pretrained)
         else:
-            model = build_model(self.resumed["yaml"], num_classes=len(self.train_split.names))
+            model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
         freeze_rows(model, options.freeze)
         self.model = model.to(self.device).to(memory_format=self.layout)
         self.train_loader, self.val_loader = build_loaders(
             self.train_split, self.val_split, options, self.hyp, self.model.size_divisor
         )
+        for loader in (self.train_loader, self.val_loader):
+            # A loader draws a number for its workers: once in all with workers, else once per epoch. Drawn from the
+            # global generator, that would make the training depend on their number and on where it was resumed.
+            loader.generator = torch.Generator()
+        if saved is not None:
+            saved.check_data(self.train_split.names, self.train_split.category_ids, len(self.train_loader))
         self.evaluator = CocoEvaluator(self.val_split)
 
     def _prepare_optimization(self) -> None:
@@ -127,28 +114,22 @@ class Trainer:
         mixed = self.precision == torch.float16
         self.autocast = torch.autocast(self.device.type, dtype=self.precision, enabled=mixed)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=mixed)
-        if self.resumed is not None:
-            self._restore(self.resumed)
-
-    def _restore(self, checkpoint: dict[str, Any]) -> None:
-        training = checkpoint["training"]
-        self.model.load_state_dict(training["model"])
-        self.ema.module.load_state_dict(checkpoint["model"])
-        self.ema.n_averaged.fill_(training["ema_updates"])
-        self.optimizer.load_state_dict(training["optimizer"])
-        self.scaler.load_state_dict(training["scaler"])
-        torch.set_rng_state(training["rng"])
+        self.parts = TrainingParts(self.model, self.ema, self.optimizer, self.scaler, self.device)
+        if self.saved is not None:
+            self.parts.restore(self.saved)
 
     def _open_folder(self) -> Path:
         options = self.options
-        if options.resume:
-            folder = Path(options.weights).resolve().parents[1]
+        if self.saved is not None:
+            folder = self.saved.folder
         else:
             folder = next_run_dir(options.project, options.name, options.exist_ok)
             write_yaml(folder / "opt.yaml", options.as_dict())
             write_yaml(folder / "hyp.yaml", self.hyp.as_dict())
         self.weights_folder = folder / "weights"
         self.weights_folder.mkdir(exist_ok=True)
+        for place in (folder, self.weights_folder):
+            remove_leftovers(place)
         return folder
 
     # -- the loop ---------------------------------------------------------------------------------------------------
@@ -160,8 +141,11 @@ class Trainer:
         start = time.perf_counter()
         try:
             while self.progress.epoch < self.epochs:
-                if self._run_epoch(recorder):
+                # Asked before each epoch, so that a training killed after its last one does not go on.
+                if self.progress.has_stalled(self.options):
+                    log.info("no gain for %d epochs: stopping early (--patience 0 never does)", self.options.patience)
                     break
+                self._run_epoch(recorder)
         except KeyboardInterrupt:
             return self._interrupted()
         finally:
@@ -191,15 +175,15 @@ class Trainer:
             self.folder,
         )
 
-    def _run_epoch(self, recorder: Recorder) -> bool:
-        """One epoch with all its stages; True when the training should stop early."""
+    def _run_epoch(self, recorder: Recorder) -> None:
+        """One epoch with all its stages."""
         epoch = self.progress.epoch
         losses = self._train_epoch(epoch)
         values = {f"train/{name}_loss": value for name, value in losses.items()}
         last = epoch + 1 == self.epochs
         improved = False
         if last or not self.options.noval:
-            result = self._validate()
+            result = self._validate(self.ema.module)
             values.update(_metrics_of(result))
             score = fitness(result.metrics.figures)
             improved = score > self.progress.best_fitness
@@ -210,11 +194,6 @@ class Trainer:
         recorder.add_epoch(epoch, values)
         self.progress.epoch = epoch + 1
         self._save(improved)
-        patience = self.options.patience
-        if patience and not self.options.noval and epoch - self.progress.best_epoch >= patience:
-            log.info("no gain for %d epochs: stopping early (--patience 0 never does)", patience)
-            return True
-        return False
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         self.model.train()
@@ -264,9 +243,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update_parameters(self.model)
 
-    def _validate(self) -> EvalResult:
+    def _validate(self, model: nn.Module) -> EvalResult:
         return evaluate(
-            self.ema.module,
+            model,
             self.val_loader,
             self.evaluator,
             device=self.device,
@@ -278,22 +257,21 @@ class Trainer:
 
     def _save(self, improved: bool) -> None:
         content = self._content()
-        training = {
-            "options": self.options.as_dict(),
-            "hyp": self.hyp.as_dict(),
-            "progress": vars(self.progress).copy(),
-            "model": self.model.state_dict(),
-            "ema_updates": int(self.ema.n_averaged),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "rng": torch.get_rng_state(),
-        }
         if improved:
             save_checkpoint(self.weights_folder / "best.pt", content)
         period = self.options.save_period
         if period and self.progress.epoch % period == 0:
             save_checkpoint(self.weights_folder / f"epoch{self.progress.epoch}.pt", content)
         # Last, so that a training killed here resumes from an epoch whose best.pt may only be newer.
+        self._save_last(content)
+
+    def _save_last(self, content: Mapping[str, Any]) -> None:
+        training = {
+            "options": self.options.as_dict(),
+            "hyp": self.hyp.as_dict(),
+            "progress": asdict(self.progress),
+            **self.parts.state(self.schedule),
+        }
         save_checkpoint(self.weights_folder / "last.pt", {**content, "training": training})
 
     def _content(self) -> dict[str, Any]:
@@ -318,10 +296,11 @@ class Trainer:
         return INTERRUPTED
 
     def _finish(self) -> None:
-        save_checkpoint(self.weights_folder / "last.pt", self._content())
         best = self.weights_folder / "best.pt"
-        self.ema.module.load_state_dict(load_checkpoint(best)["model"])
-        finish_report(self._validate(), self.train_split.names, self.folder, plots=not self.options.noplots)
+        detector = load_detector(best, self.device).to(memory_format=self.layout)
+        finish_report(self._validate(detector), self.train_split.names, self.folder, plots=not self.options.noplots)
+        self.progress.finished = True
+        self._save_last(self._content())
         log.info("best of epoch %d: %s", self.progress.best_epoch + 1, best)
 
 

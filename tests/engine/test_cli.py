@@ -12,6 +12,7 @@ from data.errors import ImageError
 from engine import cli
 from engine.device import precision_of, select_device
 from engine.errors import EngineError
+from engine.options import TrainOptions
 from engine.train_cli import parse_options
 from models.errors import ConfigError
 
@@ -75,10 +76,11 @@ def test_devices() -> None:
 
 def test_train_flags() -> None:
     options = parse_options(["--cfg", "yolov5n.yaml", "--img", "320", "--batch", "8", "--freeze", "3", "--cache"])
+    assert isinstance(options, TrainOptions)
     assert (options.cfg, options.imgsz, options.batch_size, options.freeze) == ("yolov5n.yaml", 320, 8, (0, 1, 2))
     assert options.cache == "ram"
-    assert parse_options(["--freeze", "0", "4"]).freeze == (0, 4)
-    assert not options.resume
+    assert parse_options(["--freeze", "0", "4"]) == TrainOptions(freeze=(0, 4))
+    assert parse_options([]) == TrainOptions()
 
 
 def test_resume_without_a_run_is_one_line(tmp_path: object) -> None:

@@ -1,4 +1,4 @@
-"""train.py as a person runs it: what it leaves behind, resuming, Ctrl-C, and one line for bad input."""
+"""train.py as a person runs it: what it leaves behind, Ctrl-C, and one line for bad input."""
 
 from __future__ import annotations
 
@@ -113,28 +113,6 @@ def test_a_run_leaves_everything_behind(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_resumed_training_ends_as_if_it_had_never_stopped(folder: Path, tmp_path: Path) -> None:
-    common = ("--epochs", 4, "--noplots", "--optimizer", "SGD", "--seed", 3)
-    whole = process(flags(folder, tmp_path, *common, "--workers", 0, "--name", "whole"), tmp_path)
-    assert whole.wait(300) == 0
-    killed = process(flags(folder, tmp_path, *common, "--workers", 2, "--name", "killed"), tmp_path)
-    last = tmp_path / "killed" / "weights" / "last.pt"
-    deadline = time.monotonic() + 200
-    while not last.is_file() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait(60)
-    assert "training" in torch.load(last, weights_only=True), "killed too late to be resumed"
-    resumed = process(["--resume", str(last)], tmp_path)
-    output = resumed.communicate(timeout=300)[0]
-    assert resumed.returncode == 0, output
-    a, b = (torch.load(tmp_path / n / "weights" / "last.pt", weights_only=True) for n in ("whole", "killed"))
-    assert a["model"].keys() == b["model"].keys()
-    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
-    assert (tmp_path / "whole" / "results.csv").read_bytes() == (tmp_path / "killed" / "results.csv").read_bytes()
-
-
-@pytest.mark.slow
 def test_interrupt_keeps_the_last_checkpoint(folder: Path, tmp_path: Path) -> None:
     running = process(flags(folder, tmp_path, "--epochs", 1000, "--noplots", "--workers", 2), tmp_path)
     last = tmp_path / "exp" / "weights" / "last.pt"
@@ -190,7 +168,6 @@ def test_weights_of_another_class_count_are_taken_over(folder: Path, tmp_path: P
         (["--data", "nowhere.yaml"], "nowhere.yaml"),
         (["--hyp", "nowhere"], "nowhere: no such hyperparameter file"),
         (["--weights", "nowhere.pt"], "nowhere.pt: no such checkpoint"),
-        (["--resume", "nowhere.pt"], "nowhere.pt: no such checkpoint"),
         (["--imgsz", "100"], "--imgsz 100: must be a multiple of 16"),
         (["--device", "77"], "--device 77"),
         (["--freeze", "9", "3"], "--freeze 9"),
