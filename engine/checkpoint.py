@@ -28,6 +28,7 @@ from engine.runs import atomic_path, sync_folder
 from engine.source import FORMAT, SourceWeights, load_source, read_plain
 from engine.transfer import transfer_weights
 from models import build_model
+from models.blocks.activation import build_activation
 from models.detector import Detector
 from models.errors import ConfigError
 
@@ -87,9 +88,12 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
         names = source.names
         model = build_model(source.yaml, num_classes=None if names is None else len(names))
         model.load_state_dict(source.state)
+        for path_in_model, text in source.activations.items():
+            block, _, name = path_in_model.rpartition(".")
+            setattr(model.get_submodule(block), name, build_activation(text))
     except ConfigError as error:
         raise EngineError(f"{path}: its configuration cannot be built here ({error}); give one with --cfg") from None
-    except (RuntimeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EngineError(f"{path}: its weights do not fit its configuration ({reason}); train it anew") from None
     model.names = names or model.names

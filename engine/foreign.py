@@ -38,8 +38,9 @@ _INERT["pathlib._local"] = _INERT["pathlib"]
 _INERT["numpy._core.multiarray"] = _INERT["numpy.core.multiarray"]
 
 _ZIP = b"PK\x03\x04"
-# Computed from the anchors; releases up to v5.0 saved it.
-_DERIVED_BUFFERS = {"anchor_grid"}
+# Where activations without weights live, and which of their attributes are part of the function.
+_ACTIVATIONS = ("torch.nn.modules.activation", "utils.activations")
+_ACTIVATION_ARGUMENTS = {"LeakyReLU": "negative_slope", "ELU": "alpha", "CELU": "alpha"}
 
 
 class RefusedError(Exception):
@@ -165,9 +166,27 @@ def module_state(module: StandIn) -> dict[str, Tensor]:
     for prefix, part in _modules(module, "", ()):
         absent = part.get("_non_persistent_buffers_set") or ()
         for name, value in {**_as_dict(part.get("_parameters")), **_as_dict(part.get("_buffers"))}.items():
-            if isinstance(value, Tensor) and name not in _DERIVED_BUFFERS and name not in absent:
+            if isinstance(value, Tensor) and name not in absent:
                 state[f"{prefix}{name}"] = value.detach()
     return state
+
+
+def module_activations(module: StandIn) -> dict[str, tuple[str, str]]:
+    """By path, class of the block that it belongs to, and text of each activation, such as `nn.LeakyReLU(0.1)`.
+
+    YOLOv5's code decides about the activation, not only its YAML: what a file was trained with stands in its objects.
+
+    Raises:
+        ValueError: the modules form no tree.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for prefix, part in _modules(module, "", ()):
+        for name, child in _as_dict(part.get("_modules")).items():
+            if isinstance(child, StandIn) and type(child).__module__.endswith(_ACTIVATIONS):
+                kind = type(child).__name__
+                argument = child.get(_ACTIVATION_ARGUMENTS.get(kind, ""), "")
+                found[f"{prefix}{name}"] = (type(part).__name__, f"nn.{kind}({argument})")
+    return found
 
 
 def _modules(module: StandIn, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, StandIn]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +14,16 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError
-from engine.foreign import StandIn, module_state, read_foreign
+from engine.foreign import StandIn, module_activations, module_state, read_foreign
 from models.schema import ModelConfig
 
 FORMAT = "saconv-yolo/1"
+
+# DataParallel; torch.compile; YOLOv5's AutoShape and DetectMultiBackend, whose attribute is called as the model's own.
+_WRAPPERS = ("module.", "_orig_mod.", "model.model.", "model.module.", "model._orig_mod.")
+# Computed from the anchors; releases up to v5.0 saved it.
+_DERIVED_BUFFERS = {"anchor_grid"}
+_DEFAULT_ACTIVATION = "nn.SiLU()"
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class SourceWeights:
         category_ids: the data set's own id of each class.
         imgsz: network input size of the training, pixels.
         data: path of the data-set YAML of the training; may be empty.
+        activations: by path in the model, text of each activation that `yaml` says nothing of.
     """
 
     state: Mapping[str, Tensor] = field(repr=False)
@@ -39,6 +48,7 @@ class SourceWeights:
     category_ids: list[int] | None = None
     imgsz: int | None = None
     data: str = ""
+    activations: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_source(path: str | Path) -> SourceWeights:
@@ -68,7 +78,10 @@ def read_plain(path: Path) -> Any:
     if not path.is_file():
         raise EngineError(f"{path}: no such checkpoint; check --weights")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # About files that only look like checkpoints, which are refused.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise
     except Exception as error:
@@ -103,24 +116,51 @@ def _foreign(content: Any) -> SourceWeights:
         return SourceWeights(_checked_state(model), "state dict")
     if type(model).__name__.endswith("Parallel"):
         model = model.get("_modules")["module"]
+    configuration, activations = _with_activations(_yaml(model.get("yaml")), module_activations(model))
     return SourceWeights(
         state=_checked_state(module_state(model)),
         origin="YOLOv5 checkpoint",
-        yaml=_yaml(model.get("yaml")),
+        yaml=configuration,
         names=_names(model.get("names")),
         imgsz=_image_size(content.get("opt")),
+        activations=activations,
     )
 
 
 def _checked_state(state: Any) -> dict[str, Tensor]:
     tensors = {
-        str(key).removeprefix("module."): value.float() if value.is_floating_point() else value
+        _plain_key(str(key)): value.float() if value.is_floating_point() else value
         for key, value in state.items()
-        if isinstance(value, Tensor)
+        if isinstance(value, Tensor) and str(key).rpartition(".")[2] not in _DERIVED_BUFFERS
     }
     if not any(key.startswith("model.") for key in tensors):
         raise ValueError("no tensor is named model.…")
     return tensors
+
+
+def _plain_key(key: str) -> str:
+    """A key as the detector itself has it, without the prefixes of what it was wrapped into."""
+    while key.startswith(_WRAPPERS):
+        key = key.partition(".")[2]
+    return key
+
+
+def _with_activations(
+    configuration: dict[str, Any] | None, found: Mapping[str, tuple[str, str]]
+) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """The configuration with the activation of the Conv blocks, and by path those that it cannot express."""
+    of_convs = Counter(text for block, text in found.values() if block == "Conv")
+    if configuration is None or not of_convs:
+        return configuration, {}
+    usual = of_convs.most_common(1)[0][0]
+    if usual != _DEFAULT_ACTIVATION:
+        configuration = {**configuration, "activation": usual}
+    others = {
+        _plain_key(path): text
+        for path, (block, text) in found.items()
+        if text != (usual if block == "Conv" else _DEFAULT_ACTIVATION)
+    }
+    return configuration, others
 
 
 def _yaml(value: Any) -> dict[str, Any] | None:
