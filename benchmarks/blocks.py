@@ -2,8 +2,8 @@
 
     python -m benchmarks.blocks
 
-Inference is of the fused form, in the project's layout; what is called "published" is `benchmarks.published`, in NCHW and
-not fused: what a person has who copies the paper's formulas.
+Inference is of the fused form, in the project's layout; "published" is `benchmarks.published`, in NCHW and not fused:
+what a person has who copies the paper's formulas.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _build(name: str, shape: Shape) -> nn.Module:
     block = VARIANTS[OURS if name == PUBLISHED else name](shape.c1, shape.c2, 3, shape.stride)
     with torch.no_grad():
         for parameter in block.parameters():
-            parameter += 0.02 * torch.randn_like(parameter)
+            parameter.add_(0.02 * torch.randn_like(parameter))
     if name != PUBLISHED:
         return block
     published = VARIANTS[name](shape.c1, shape.c2, 3, shape.stride)
@@ -116,7 +116,7 @@ def _inference(name: str, block: nn.Module, shape: Shape, setting: Setting) -> F
     if name != PUBLISHED:
         deployed.fuse()  # type: ignore[operator]
     layout = _layout(name, setting)
-    deployed.to(setting.device, setting.precision).to(memory_format=layout)  # type: ignore[call-overload]
+    deployed.to(setting.device, setting.precision).to(memory_format=layout)
     x = _input(shape, setting.batch, setting).to(setting.precision).to(memory_format=layout)
 
     def infer() -> Tensor:
@@ -128,7 +128,7 @@ def _inference(name: str, block: nn.Module, shape: Shape, setting: Setting) -> F
 
 def _training_step(name: str, block: nn.Module, shape: Shape, setting: Setting) -> Function:
     layout = _layout(name, setting)
-    block.to(setting.device).to(memory_format=layout)  # type: ignore[call-overload]
+    block.to(setting.device).to(memory_format=layout)
     x = _input(shape, setting.train_batch, setting).to(memory_format=layout).requires_grad_()
     gradient = torch.randn_like(block.train()(x))
     mixed = setting.precision != torch.float32
@@ -163,17 +163,27 @@ def _deform_flops(_x: torch.Size, kernel: torch.Size, *_: object, out_shape: tor
 
 
 def _table(measured: dict[Shape, dict[str, Figures]]) -> str:
-    headers = ["shape", "block", "parameters", "MFLOPs", "inference ms", "/ Conv", "MiB", "training ms", "/ Conv", "MiB"]
+    headers = [
+        "shape",
+        "block",
+        "parameters",
+        "MFLOPs",
+        "inference ms",
+        "/ Conv",
+        "MiB",
+        "training ms",
+        "/ Conv",
+        "MiB",
+    ]
     lines = []
     for shape, figures in measured.items():
         plain = figures[PLAIN]
         for name, own in figures.items():
-            inference = (f"{own.inference_ms:.2f}", f"{own.inference_ms / plain.inference_ms:.2f}")
-            training = (f"{own.training_ms:.1f}", f"{own.training_ms / plain.training_ms:.2f}")
-            lines.append(
-                (str(shape), name, f"{own.parameters:,}", f"{own.mflops:,.0f}")
-                + (*inference, f"{own.inference_mib:.1f}", *training, f"{own.training_mib:.1f}")
-            )
+            line = [str(shape), name, f"{own.parameters:,}", f"{own.mflops:,.0f}"]
+            line += [f"{own.inference_ms:.2f}", f"{own.inference_ms / plain.inference_ms:.2f}"]
+            line += [f"{own.inference_mib:.1f}", f"{own.training_ms:.1f}"]
+            line += [f"{own.training_ms / plain.training_ms:.2f}", f"{own.training_mib:.1f}"]
+            lines.append(line)
     align = ("left", "left") + ("right",) * 8
     return tabulate(lines, headers, "github", colalign=align, disable_numparse=True)
 

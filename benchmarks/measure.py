@@ -6,20 +6,22 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 Function = Callable[[], object]
+Key = TypeVar("Key", bound=Hashable)
 
 _SHORTEST_SAMPLE_S = 0.02
 _MIB = 2**20
 
 
-def time_in_turn(functions: Mapping[str, Function], device: torch.device, rounds: int) -> dict[str, float]:
+def time_in_turn(functions: Mapping[Key, Function], device: torch.device, rounds: int) -> dict[Key, float]:
     """Median milliseconds of one call of each function.
 
     A machine's speed drifts. So that the figures can be divided by one another, the functions take turns: each round
@@ -30,7 +32,7 @@ def time_in_turn(functions: Mapping[str, Function], device: torch.device, rounds
         for _ in range(2):  # the first call allocates and chooses kernels
             once = _sample(function, 1, device)
         calls[name] = max(1, int(_SHORTEST_SAMPLE_S * 1000 / max(once, 1e-3)))
-    samples: dict[str, list[float]] = {name: [] for name in functions}
+    samples: dict[Key, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
             samples[name].append(_sample(function, calls[name], device))

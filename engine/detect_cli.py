@@ -73,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--line-thickness", type=positive_int, help="of the boxes, px (default: by the size of the picture)")
     add("--hide-labels", action="store_true", help="draw boxes without text")
     add("--hide-conf", action="store_true", help="draw labels without scores")
-    add("--half", action="store_true", help="compute in float16 (GPU)")
+    add("--half", action="store_true", help="compute in float16 (GPU, where it is the default)")
     add("--bf16", action="store_true", help="compute in bfloat16")
+    add("--fp32", action="store_true", help="compute in float32 (the default but on GPUs)")
     add("--vid-stride", type=positive_int, default=defaults.vid_stride, help="use every how-manieth frame of a video")
     return parser

@@ -29,7 +29,7 @@ class DetectOptions:
         project, name, exist_ok: the run's folder is `project/name`, numbered unless `exist_ok`.
         line_thickness: of drawn boxes, pixels; None: by the size of the picture.
         hide_labels, hide_conf: draw no texts; draw no scores.
-        half, bf16: precision of the network.
+        half, bf16, fp32: precision of the network; see `engine.device.detection_precision`.
         vid_stride: of a video or stream, every how many frames to use one.
     """
 
@@ -57,6 +57,7 @@ class DetectOptions:
     hide_conf: bool = False
     half: bool = False
     bf16: bool = False
+    fp32: bool = False
     vid_stride: int = 1
 
     @property

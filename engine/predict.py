@@ -21,7 +21,13 @@ from engine.backends import Backend, open_backend
 from engine.cli import INTERRUPTED
 from engine.detect_options import DetectOptions
 from engine.detect_output import Detections, DetectionWriter
-from engine.device import describe_device, precision_of, select_device
+from engine.device import (
+    describe_device,
+    describe_precision,
+    detection_precision,
+    memory_format_of,
+    select_device,
+)
 from engine.draw import draw_detections
 from engine.errors import EngineError
 from engine.postprocess import non_max_suppression
@@ -127,13 +133,10 @@ def predict(options: DetectOptions, backend: Backend | None = None) -> int:
     source = open_source(options.source, vid_stride=options.vid_stride)
     if backend is None:
         device = select_device(options.device)
-        backend = open_backend(
-            options.weights,
-            device=device,
-            dtype=precision_of(device, half=options.half, bf16=options.bf16),
-            cfg=options.cfg,
-        )
-        print(f"{options.weights}: {len(backend.names)} classes; {describe_device(device)}")
+        dtype = detection_precision(device, half=options.half, bf16=options.bf16, fp32=options.fp32)
+        backend = open_backend(options.weights, device=device, dtype=dtype, cfg=options.cfg)
+        precision = describe_precision(memory_format_of(device, dtype), dtype)
+        print(f"{options.weights}: {len(backend.names)} classes; {describe_device(device)}; {precision}")
     predictor = Predictor(
         backend,
         imgsz=options.imgsz,

@@ -1,4 +1,4 @@
-"""The back end for checkpoints: PyTorch, with BatchNorm folded and channels-last memory."""
+"""The back end for checkpoints: PyTorch, with BatchNorm folded and the layout that is fastest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.backends.base import Backend, register_backend
 from engine.checkpoint import load_detector
+from engine.device import memory_format_of
 
 
 @register_backend(".pt", ".pth")
@@ -33,13 +34,14 @@ class TorchBackend(Backend):
         self.device = device
         self.dtype = dtype
         # Folded in float32, then rounded once.
-        self.model = model.fuse().to(dtype).to(memory_format=torch.channels_last)
+        self.layout = memory_format_of(device, dtype)
+        self.model = model.fuse().to(dtype).to(memory_format=self.layout)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         inputs = images.to(self.device, non_blocking=True)
         scale = 255 if inputs.dtype == torch.uint8 else 1
         # Scaled before rounding to half precision; 0..255 is not exact in bfloat16 after a division there.
-        inputs = (inputs.float() / scale).to(dtype=self.dtype, memory_format=torch.channels_last)
+        inputs = (inputs.float() / scale).to(dtype=self.dtype, memory_format=self.layout)
         decoded, _ = self.model(inputs)
         return decoded.float()

@@ -10,7 +10,7 @@ import torch
 
 from data.errors import ImageError
 from engine import cli
-from engine.device import precision_of, select_device
+from engine.device import detection_precision, precision_of, select_device
 from engine.errors import EngineError
 from engine.options import TrainOptions
 from engine.train_cli import parse_options
@@ -72,6 +72,25 @@ def test_devices() -> None:
         precision_of(torch.device("cuda"), half=True, bf16=True)
     with pytest.raises(EngineError, match="--half: float16 needs a GPU"):
         precision_of(torch.device("cpu"), half=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "flags", "expected"),
+    [
+        ("cpu", None, {}, torch.float32),
+        ("cpu", None, {"bf16": True}, torch.bfloat16),
+        ("cuda", (9, 0), {}, torch.float16),
+        ("cuda", (6, 1), {}, torch.float32),
+        ("cuda", (9, 0), {"fp32": True}, torch.float32),
+        ("cuda", (9, 0), {"bf16": True}, torch.bfloat16),
+        ("cuda", (6, 1), {"half": True}, torch.float16),
+    ],
+)
+def test_precision_of_detection(device, capability, flags, expected, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert detection_precision(torch.device(device), **flags) == expected
+    with pytest.raises(EngineError, match="--fp32 excludes"):
+        detection_precision(torch.device(device), bf16=True, fp32=True)
 
 
 def test_train_flags() -> None:

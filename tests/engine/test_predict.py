@@ -532,13 +532,14 @@ def test_flags_reach_the_options() -> None:
         "--weights w.pt --source s --imgsz 320 640 --conf-thres 0.1 --iou-thres 0.6 --max-det 9 --device cpu --view-img"
     )
     argv += " --save-txt --save-conf --save-crop --save-json --nosave --classes 0 person --agnostic-nms --project p"
-    argv += " --name n --exist-ok --line-thickness 3 --hide-labels --hide-conf --half --bf16 --vid-stride 2"
+    argv += " --name n --exist-ok --line-thickness 3 --hide-labels --hide-conf --half --bf16 --fp32 --vid-stride 2"
     options = parse_options(argv.split())
     files = {"save_txt": True, "save_conf": True, "save_crop": True, "save_json": True, "nosave": True}
     drawing = {"line_thickness": 3, "hide_labels": True, "hide_conf": True, "view_img": True}
     folder = {"project": "p", "name": "n", "exist_ok": True}
     chosen = {"conf_thres": 0.1, "iou_thres": 0.6, "max_det": 9, "classes": ("0", "person"), "agnostic_nms": True}
     network: dict[str, Any] = {"imgsz": (320, 640), "device": "cpu", "half": True, "bf16": True, "vid_stride": 2}
+    network["fp32"] = True
     expected = DetectOptions("w.pt", "s", **files, **drawing, **folder, **chosen, **network)  # type: ignore[arg-type]
     assert options == expected
     assert parse_options(["--weights", "w.pt", "--source", "s"]) == DetectOptions("w.pt", "s")

@@ -1,0 +1,171 @@
+"""Parameters, FLOPs, milliseconds, images per second and peak memory of whole detectors.
+
+    python -m benchmarks.models
+
+Inference is of the fused network, up to the decoded boxes; "NCHW" is the same fused network in the contiguous layout
+and float32, which the project's choice of layout and precision is measured against.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from tabulate import tabulate
+from torch import Tensor
+
+from benchmarks.measure import Function, peak_memory, time_in_turn
+from benchmarks.report import Setting, parser_for, setting_from, write_json
+from engine.cli import positive_int, run_cli
+from engine.hyperparameters import load_hyperparameters
+from models import Detector, build_model
+from models.summary import count_flops
+
+CONFIGURATIONS = ("yolov5s.yaml", "yolov5s-saconv.yaml", "yolov5s-spconv.yaml")
+
+
+@dataclass(frozen=True)
+class Form:
+    """Layout and precision in which a network is run."""
+
+    layout: torch.memory_format
+    precision: torch.dtype
+
+    def __str__(self) -> str:
+        name = "channels last" if self.layout == torch.channels_last else "NCHW"
+        return f"{name}, {str(self.precision).removeprefix('torch.')}"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one network: for one batch, inference by form; memory in MiB."""
+
+    parameters: int
+    gflops: float
+    inference_ms: dict[str, float]
+    inference_mib: dict[str, float]
+    training_ms: float
+    training_mib: float
+
+
+def forms_of(setting: Setting) -> list[Form]:
+    """NCHW in float32, then the project's layout in float32, bfloat16 and, on a GPU, float16."""
+    precisions = [torch.float32, torch.bfloat16] + ([torch.float16] if setting.device.type == "cuda" else [])
+    forms = [Form(torch.contiguous_format, torch.float32)]
+    return forms + [Form(torch.channels_last, precision) for precision in precisions]
+
+
+def infer_in(model: Detector, form: Form, imgsz: int, setting: Setting) -> Function:
+    """One inference of a fused copy of `model`."""
+    deployed = copy.deepcopy(model).eval().fuse().requires_grad_(False)
+    deployed.to(setting.device, form.precision).to(memory_format=form.layout)
+    images = _images(setting.batch, imgsz).to(setting.device, form.precision).to(memory_format=form.layout)
+
+    def infer() -> Tensor:
+        with torch.inference_mode():
+            return deployed(images)[0]
+
+    return infer
+
+
+def training_step_of(model: Detector, imgsz: int, setting: Setting) -> Function:
+    """Forward, loss and backward of a training batch with 8 boxes per image, as train.py does it."""
+    device = setting.device
+    trained = copy.deepcopy(model).train().to(device).to(memory_format=setting.layout)
+    criterion = trained.head.build_loss(load_hyperparameters("scratch").training.gains(imgsz)).to(device)
+    images = _images(setting.train_batch, imgsz).to(device).to(memory_format=setting.layout)
+    targets = _targets(setting.train_batch, trained.num_classes).to(device)
+    mixed = setting.precision != torch.float32
+
+    def step() -> None:
+        trained.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, dtype=setting.precision, enabled=mixed):
+            logits = trained(images)
+        loss, _ = criterion(logits, targets)
+        loss.backward()
+
+    return step
+
+
+def _images(batch: int, imgsz: int) -> Tensor:
+    return torch.rand(batch, 3, imgsz, imgsz, generator=torch.Generator().manual_seed(1))
+
+
+def _targets(batch: int, classes: int, per_image: int = 8) -> Tensor:
+    """`(N, 6)`: image, class, cxcywh in 0..1, boxes of a tenth to a third of the image."""
+    generator = torch.Generator().manual_seed(2)
+    image = torch.arange(batch).repeat_interleave(per_image)[:, None].float()
+    label = torch.randint(classes, image.shape, generator=generator).float()
+    centre = 0.2 + 0.6 * torch.rand(len(image), 2, generator=generator)
+    size = 0.1 + 0.23 * torch.rand(len(image), 2, generator=generator)
+    return torch.cat((image, label, centre, size), 1)
+
+
+def _build(cfg: str) -> Detector:
+    torch.manual_seed(0)
+    return build_model(cfg)
+
+
+def measure(configurations: Sequence[str], imgsz: int, setting: Setting) -> dict[str, Figures]:
+    """Figures by configuration."""
+    models = {cfg: _build(cfg) for cfg in configurations}
+    forms = forms_of(setting)
+    inference = {(cfg, form): infer_in(models[cfg], form, imgsz, setting) for cfg in configurations for form in forms}
+    inference_ms = time_in_turn(inference, setting.device, setting.rounds)
+    training = {cfg: training_step_of(models[cfg], imgsz, setting) for cfg in configurations}
+    training_ms = time_in_turn(training, setting.device, setting.rounds)
+    return {
+        cfg: Figures(
+            sum(parameter.numel() for parameter in models[cfg].parameters()),
+            count_flops(models[cfg], imgsz) / 1e9,
+            {str(form): inference_ms[cfg, form] for form in forms},
+            {str(form): peak_memory(inference[cfg, form], setting.device) for form in forms},
+            training_ms[cfg],
+            peak_memory(training[cfg], setting.device),
+        )
+        for cfg in configurations
+    }
+
+
+def _tables(measured: dict[str, Figures], setting: Setting) -> str:
+    first = next(iter(measured.values()))
+    nchw = next(iter(first.inference_ms))
+    inference, training = [], []
+    for cfg, own in measured.items():
+        size = (cfg, f"{own.parameters / 1e6:.2f}", f"{own.gflops:.1f}")
+        for form, ms in own.inference_ms.items():
+            ratios = (f"{ms / own.inference_ms[nchw]:.2f}", f"{ms / first.inference_ms[form]:.2f}")
+            rate = f"{1000 * setting.batch / ms:.1f}"
+            inference.append((*size, form, f"{ms:.1f}", rate, *ratios, f"{own.inference_mib[form]:.0f}"))
+        ratio = f"{own.training_ms / first.training_ms:.2f}"
+        rate = f"{1000 * setting.train_batch / own.training_ms:.1f}"
+        training.append((cfg, f"{own.training_ms:.0f}", rate, ratio, f"{own.training_mib:.0f}"))
+    other = f"/ {next(iter(measured))}"
+    headers = ["model", "M parameters", "GFLOPs", "inference", "ms", "images/s", f"/ {nchw}", other, "MiB"]
+    align = ("left", "right", "right", "left", *("right",) * 5)
+    first_table = tabulate(inference, headers, "github", colalign=align, disable_numparse=True)
+    headers = ["model", "training step ms", "images/s", other, "MiB"]
+    return f"{first_table}\n\n{tabulate(training, headers, 'github', disable_numparse=True)}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, prints two tables, writes the JSON file."""
+    assert __doc__ is not None
+    parser = parser_for(__doc__.splitlines()[0], "models")
+    parser.add_argument("--imgsz", type=positive_int, default=640, help="side of the images in pixels")
+    parser.add_argument("--cfg", nargs="+", default=CONFIGURATIONS, help="networks; the first is what others are to")
+    options = parser.parse_args(argv)
+    setting = setting_from(options)
+    print(f"{setting.describe()}; {options.imgsz} px\n")
+    measured = measure(options.cfg, options.imgsz, setting)
+    print(_tables(measured, setting))
+    figures = {cfg: asdict(own) for cfg, own in measured.items()}
+    write_json(options.json, setting, {"imgsz": options.imgsz, "models": figures})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

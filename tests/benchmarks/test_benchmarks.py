@@ -1,0 +1,111 @@
+"""The benchmarks measure what they say they measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import blocks, models
+from benchmarks.measure import peak_memory, time_in_turn
+from benchmarks.published import PublishedSAConv2d
+from benchmarks.report import geometric_mean
+from models.blocks.saconv import SAConv2d
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("k", "s"), [(3, 1), (3, 2), (1, 1)])
+def test_the_published_order_is_the_same_function(k: int, s: int) -> None:
+    torch.manual_seed(0)
+    ours, published = SAConv2d(8, 12, k, s), PublishedSAConv2d(8, 12, k, s)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    published.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 8, 9, 13)
+    for training in (True, False):
+        torch.testing.assert_close(ours.train(training)(x), published.train(training)(x), rtol=1e-4, atol=1e-4)
+
+
+def test_functions_take_turns_after_a_warm_up() -> None:
+    calls: list[str] = []
+    functions = {name: (lambda name=name: calls.append(name) or sum(range(1_000_000))) for name in ("a", "b")}
+    medians = time_in_turn(functions, CPU, rounds=3)
+    assert set(medians) == {"a", "b"}
+    assert all(ms > 0 for ms in medians.values())
+    turns = "".join(now for now, before in zip(calls, ["", *calls], strict=False) if now != before)
+    assert turns == "ab" * 4, "one warm-up and three rounds"
+
+
+def test_peak_memory_is_the_worst_moment_of_the_call() -> None:
+    mib = 2**18  # float32 numbers
+
+    def call() -> Tensor:
+        first = torch.empty(4 * mib)
+        second = torch.empty(3 * mib)
+        del first
+        third = torch.empty(2 * mib)
+        del second
+        return third
+
+    assert peak_memory(call, CPU) == pytest.approx(7)
+
+
+def test_geometric_mean() -> None:
+    assert geometric_mean([0.5, 8]) == pytest.approx(2)
+
+
+def test_ratios_divide_what_they_name() -> None:
+    def figures(ms: float) -> blocks.Figures:
+        return blocks.Figures(1, 1, ms, 10 * ms, 100 * ms, 1000 * ms)
+
+    first, second = blocks.SHAPES[:2]
+    measured = {
+        first: {blocks.PLAIN: figures(1), blocks.OURS: figures(2), blocks.PUBLISHED: figures(6)},
+        second: {blocks.PLAIN: figures(1), blocks.OURS: figures(8), blocks.PUBLISHED: figures(8)},
+    }
+    ratios = blocks.ratios(measured)
+    assert ratios["inference, SAConv2d ours / Conv"] == pytest.approx({str(first): 2, str(second): 8, "mean": 4})
+    assert ratios["inference, SAConv2d published / ours"]["mean"] == pytest.approx(3**0.5)
+    assert ratios["training memory, SAConv2d ours / published"][str(first)] == pytest.approx(1 / 3)
+    assert "inference, SPConv / Conv" not in ratios, "it was not measured"
+
+
+def test_flops_of_a_block_are_those_of_its_formulas() -> None:
+    shape = blocks.Shape(8, 16, 10)
+    plain = 2 * 10 * 10 * 9 * 8 * 16
+    found = {name: blocks._mflops(build(8, 16, 3, 1), shape) * 1e6 for name, build in blocks.VARIANTS.items()}
+    contexts, switch = 2 * (8 * 8 + 16 * 16), 2 * 8 * 100
+    assert found[blocks.PLAIN] == plain
+    assert found[blocks.PUBLISHED] == found[blocks.OURS] == 2 * plain + contexts + switch
+    assert found[blocks.DEFORMABLE] == found[blocks.OURS] + 2 * 10 * 10 * 9 * 8 * 36
+    assert found[blocks.SLIM] < plain / 2
+
+
+@pytest.mark.slow
+def test_blocks_run_and_write_their_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new" / "blocks.json"
+    assert blocks.main(["--device", "cpu", "--rounds", "1", "--shapes", "5", "--json", str(file)]) == 0
+    content = json.loads(file.read_text())
+    own = content["blocks"]["256->256 @40"]
+    assert set(own) == set(blocks.VARIANTS)
+    assert own["SAConv2d"]["training_mib"] < own["SAConv2d published"]["training_mib"]
+    assert "SAConv2d deformable" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_models_run_and_write_their_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "models.json"
+    arguments = ["--device", "cpu", "--rounds", "1", "--imgsz", "64", "--train-batch-size", "1", "--json", str(file)]
+    assert models.main([*arguments, "--cfg", "yolov5n.yaml", "yolov5n-saconv.yaml"]) == 0
+    content = json.loads(file.read_text())
+    assert set(content["models"]["yolov5n.yaml"]["inference_ms"]) == {
+        "NCHW, float32",
+        "channels last, float32",
+        "channels last, bfloat16",
+    }
+    assert "images/s" in capsys.readouterr().out
