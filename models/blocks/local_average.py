@@ -40,6 +40,7 @@ def reflect_pad(x: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
 
 def _reflected(size: int, before: int, after: int, device: torch.device) -> Tensor:
     """For positions `-before ... size + after - 1` the index of the pixel that stands there."""
-    period = max(2 * (size - 1), 1)
+    # A tensor, because ONNX has no remainder by a number that is only known when the graph runs.
+    period = torch.full((), 2 * (size - 1), dtype=torch.long, device=device).clamp(min=1)
     position = torch.arange(-before, size + after, device=device).remainder(period)
     return torch.minimum(position, period - position)

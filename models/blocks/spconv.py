@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.blocks.activation import Activation, build_activation
 from models.blocks.blend import blend
@@ -43,8 +44,7 @@ class SPConvCore(nn.Module):
         self.conv1x1 = nn.Conv2d(c1 - split, c2, 1)
         self.bn1: nn.Module = nn.BatchNorm2d(c2)
         self.bn2: nn.Module = nn.BatchNorm2d(c2)
-        # The 3x3 branch rounds odd sizes up, and so must the pooling; its border windows count real pixels only.
-        self.down = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False) if s == 2 else nn.Identity()
+        self.down = HalvingAverage() if s == 2 else nn.Identity()
         self.register_buffer("gate_scale", None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,6 +92,21 @@ class SPConvCore(nn.Module):
     def _fold_uncertain(self, bn: nn.BatchNorm2d) -> None:
         weight, bias = fold_batchnorm(self.conv1x1.weight, self.conv1x1.bias, bn)
         self.conv1x1.weight, self.conv1x1.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+
+
+class HalvingAverage(nn.Module):
+    """2x2 average pooling that rounds odd sizes up, as a 3x3 convolution of stride 2 does.
+
+    Windows at the border count real pixels only.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            # `ceil_mode` asks whether the last window starts inside the map, which ties an exported graph to odd or to
+            # even sizes. A border that repeats itself has the same averages, and one that is not needed is not looked
+            # at. Compilers merge it with the pooling; run as it stands it would be one copy of the map more.
+            return functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1), mode="replicate"), 2)
+        return functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 
 
 def _check(c1: int, c2: int, s: int, ratio: float, split: int) -> None:

@@ -1,16 +1,13 @@
-"""The built detector: golden outputs, decoding, biases, and the modes that it is run in."""
+"""The built detector: golden outputs, decoding, biases, precision. tests/modes has the other modes it is run in."""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
-import pickle
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -198,13 +195,6 @@ def test_a_size_that_the_strides_do_not_divide_is_refused(nano: Detector, height
         nano(torch.zeros(1, 3, height, width))
 
 
-def test_channels_last_is_the_same_function(nano: Detector) -> None:
-    images = golden_image()
-    expected = nano(images)[0]
-    model = copy.deepcopy(nano).to(memory_format=torch.channels_last)
-    assert relative(model(images.to(memory_format=torch.channels_last))[0], expected) < 1e-4
-
-
 @pytest.mark.parametrize("name", ["yolov5n", "yolov5n-saconv", "yolov5n-spconv"])
 def test_fusing_is_the_same_function_without_batch_norms(name: str) -> None:
     model = fill(build_model(name, num_classes=4))
@@ -214,17 +204,6 @@ def test_fusing_is_the_same_function_without_batch_norms(name: str) -> None:
     assert fused is model
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
     assert relative(fused(images)[0], expected) < 1e-4
-
-
-@pytest.mark.parametrize("copier", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])  # noqa: S301
-def test_a_copy_is_whole_and_independent(nano: Detector, copier: Any) -> None:
-    images = golden_image()
-    expected = nano(images)[0]
-    twin = copier(nano)
-    assert torch.equal(twin(images)[0], expected)
-    for parameter in twin.parameters():
-        parameter.zero_()
-    assert torch.equal(nano(images)[0], expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -238,56 +217,6 @@ def test_low_precision_keeps_the_geometry(nano: Detector, dtype: torch.dtype) ->
     assert torch.equal(model.stride, nano.stride)
     # decoding itself must add no rounding: it equals fp32 decoding of the same logits
     assert torch.equal(decoded, nano.head.decode([level.float() for level in logits]))
-
-
-def test_autocast(nano: Detector) -> None:
-    images = golden_image()
-    with torch.autocast("cpu", torch.bfloat16):
-        decoded, logits = nano(images)
-    assert logits[0].dtype == torch.bfloat16
-    assert decoded.dtype == torch.float32
-    assert (decoded[..., 4:] - nano(images)[0][..., 4:]).abs().mean() < 0.02
-
-
-def test_threads_share_a_model(nano: Detector) -> None:
-    images = [torch.rand(1, 3, 64, 32 * width) for width in (1, 2, 3, 4)] * 3
-    expected = [nano(image)[0] for image in images]
-
-    def run(image: Tensor) -> Tensor:
-        with torch.no_grad():
-            return nano(image)[0]
-
-    with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(run, images))
-    assert all(torch.equal(result, wanted) for result, wanted in zip(results, expected, strict=True))
-
-
-def two_levels() -> Detector:
-    """A small network with everything that the graph has to do: lists, rows taken again, several levels."""
-    backbone = [[-1, 1, "Conv", [8, 3, 4]], [-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [16, 3, 2]]]
-    head = [[-1, 1, "nn.Upsample", ["None", 2, "nearest"]], [[-1, 1], 1, "Concat", [1]]]
-    detect = [[4, 2], 1, "Detect", ["nc", "anchors"]]
-    content = {"nc": 2, "anchors": [[10, 13, 16, 30], [30, 61, 62, 45]], "backbone": backbone, "head": [*head, detect]}
-    return fill(build_model(content))
-
-
-@pytest.mark.slow
-def test_the_graph_compiles_without_a_break_and_with_dynamic_sizes() -> None:
-    model = two_levels()
-    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
-    for shape in [(1, 3, 64, 96), (2, 3, 128, 64)]:
-        images = torch.rand(*shape)
-        assert relative(compiled(images)[0], model(images)[0]) < 1e-4
-
-
-@pytest.mark.slow
-def test_the_graph_exports_with_dynamic_sizes() -> None:
-    model = two_levels()
-    batch, rows, columns = torch.export.Dim("batch", max=8), torch.export.Dim("rows"), torch.export.Dim("columns")
-    shape = {0: batch, 2: 16 * rows, 3: 16 * columns}
-    program = torch.export.export(model, (torch.rand(2, 3, 64, 96),), dynamic_shapes=(shape,)).module()
-    images = torch.rand(3, 3, 96, 128)
-    assert relative(program(images)[0], model(images)[0]) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["yolov5n", "yolov5n-saconv", "yolov5n-spconv"])

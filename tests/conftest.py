@@ -1,0 +1,39 @@
+"""What tests of several folders share. Test modules cannot import one another, so helpers come as fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+
+def _randomise(module: nn.Module, seed: int = 0, spread: float = 0.2) -> nn.Module:
+    """Gives every parameter and statistic a value at which each term of the formulas matters; returns the module."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += spread * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        for name, buffer in module.named_buffers():
+            if name.endswith(("running_var", "weight_gamma")):
+                buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+            elif name.endswith(("running_mean", "weight_beta")):
+                buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
+    return module
+
+
+def _close(actual: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
+    """Within `tolerance` of the largest value expected (some gradients are 0 but for rounding: not below 0.01)."""
+    scale = max(0.01, float(expected.detach().abs().max()))
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.fixture(scope="session")
+def randomise() -> Callable[..., nn.Module]:
+    return _randomise
+
+
+@pytest.fixture(scope="session")
+def close() -> Callable[..., None]:
+    return _close

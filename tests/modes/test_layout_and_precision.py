@@ -1,0 +1,147 @@
+"""Training and evaluation, NCHW and channels-last, float32 and autocast."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from tests.modes.conftest import Subject
+
+FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="float16 autocast needs a CUDA device")
+
+
+@pytest.fixture(params=FORMATS)
+def memory_format(request: pytest.FixtureRequest) -> torch.memory_format:
+    return FORMATS[request.param]
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor]:
+    found = {name: parameter.grad for name, parameter in module.named_parameters()}
+    assert [name for name, gradient in found.items() if gradient is None] == []
+    return found
+
+
+def freeze_statistics(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
+def test_evaluation_in_either_layout(
+    subject: Subject, fused: bool, memory_format: torch.memory_format, make: Any, reference: Any, same: Any
+) -> None:
+    x = subject.input(2, 5, 6)
+    with torch.no_grad():
+        y = make(subject, fused).to(memory_format=memory_format)(x.to(memory_format=memory_format))
+    same(y, reference(subject, x))
+    if isinstance(y, Tensor):
+        assert y.is_contiguous(memory_format=memory_format)
+
+
+def test_training_in_either_layout(
+    subject: Subject, memory_format: torch.memory_format, make: Any, same: Any, close: Any
+) -> None:
+    x = subject.input(3, 5, 6)
+    plain = make(subject).train()
+    ours = copy.deepcopy(plain).to(memory_format=memory_format)
+    expected, actual = plain(x), ours(x.to(memory_format=memory_format))
+    same(actual, expected)
+    subject.loss(expected).backward()
+    subject.loss(actual).backward()
+    wanted = gradients(plain)
+    for name, gradient in gradients(ours).items():
+        close(gradient, wanted[name], 1e-3)
+    for name, buffer in ours.named_buffers():
+        close(buffer, plain.get_buffer(name))
+
+
+def test_training_with_frozen_statistics_is_evaluation(subject: Subject, make: Any, close: Any) -> None:
+    module = make(subject)
+    x = subject.input(2, 5, 6)
+    with torch.no_grad():
+        expected = module(x)
+    module.train()
+    freeze_statistics(module)
+    output, wanted = module(x), expected[1] if isinstance(expected, tuple) else expected
+    for tensor, want in zip(subject.tensors(output), subject.tensors(wanted), strict=True):
+        close(tensor, want)
+    subject.loss(output).backward()
+    assert [name for name, gradient in gradients(module).items() if not gradient.any()] == []
+
+
+def test_training_lowers_the_loss_and_moves_the_statistics(subject: Subject, make: Any) -> None:
+    module = make(subject).train()
+    before = {name: buffer.clone() for name, buffer in module.named_buffers() if "running" in name}
+    optimiser = torch.optim.Adam(module.parameters(), lr=0.01)
+    x = subject.input(3, 5, 6)
+    losses = []
+    for _ in range(6):
+        optimiser.zero_grad()
+        loss = subject.loss(module(x))
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses == sorted(losses, reverse=True)
+    assert before
+    assert not any(torch.equal(module.get_buffer(name), value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_bfloat16_autocast(
+    subject: Subject, training: bool, memory_format: torch.memory_format, make: Any, same: Any
+) -> None:
+    x = subject.input(2, 5, 6)
+    module = make(subject).train(training)
+    with torch.no_grad():
+        expected = copy.deepcopy(module)(x)
+    module = module.to(memory_format=memory_format)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = module(x.to(memory_format=memory_format))
+    assert subject.tensors(y)[-1].dtype is torch.bfloat16
+    same(y, expected, 5e-2)
+    subject.loss([tensor.float() for tensor in subject.tensors(y)]).backward()
+    for name, gradient in gradients(module).items():
+        assert bool(gradient.isfinite().all()), name
+
+
+def test_bfloat16_autocast_of_the_inference_form(subject: Subject, make: Any, reference: Any, same: Any) -> None:
+    x = subject.input(2, 5, 6)
+    expected = reference(subject, x)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        same(make(subject, fused=True)(x), expected, 5e-2)
+
+
+@needs_cuda
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_float16_autocast_on_cuda(
+    subject: Subject, training: bool, memory_format: torch.memory_format, make: Any, same: Any
+) -> None:
+    x = subject.input(2, 5, 6)
+    module = make(subject).train(training)
+    with torch.no_grad():
+        expected = copy.deepcopy(module)(x)
+    module = module.cuda().to(memory_format=memory_format)
+    with torch.autocast("cuda", torch.float16):
+        y = module(x.cuda().to(memory_format=memory_format))
+    outputs = subject.tensors(y)
+    assert outputs[-1].dtype is torch.float16
+    same([tensor.cpu() for tensor in outputs], subject.tensors(expected), 2e-2)
+    scaler = torch.amp.GradScaler("cuda", init_scale=256.0)
+    scaler.scale(subject.loss([tensor.float() for tensor in outputs])).backward()
+    for name, gradient in gradients(module).items():
+        assert bool(gradient.isfinite().all()), name
+
+
+@needs_cuda
+def test_float16_autocast_of_the_inference_form_on_cuda(subject: Subject, make: Any, reference: Any, same: Any) -> None:
+    x = subject.input(2, 5, 6)
+    expected = reference(subject, x)
+    with torch.no_grad(), torch.autocast("cuda", torch.float16):
+        y = make(subject, fused=True).cuda()(x.cuda())
+    same([tensor.cpu() for tensor in subject.tensors(y)], subject.tensors(expected), 2e-2)
