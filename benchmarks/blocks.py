@@ -2,8 +2,9 @@
 
     python -m benchmarks.blocks
 
-Inference is of the fused form, in the project's layout; "published" is `benchmarks.published`, in NCHW and not fused:
-what a person has who copies the paper's formulas.
+Inference is of the fused form, in the project's layout. "published" is `PublishedSAConv2d`, in NCHW and not fused: what
+a person has who copies the paper's formulas. "two convolutions" is what no form of SAConv2d can do without: its two
+branches, added, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Function, peak_memory, time_in_turn
-from benchmarks.published import PublishedSAConv2d
+from benchmarks.published import PublishedSAConv2d, TwoConvolutions
 from benchmarks.report import Setting, geometric_mean, parser_for, setting_from, write_json
 from engine.cli import run_cli
 from models import Conv, SAConv2d, SPConv
 
-PLAIN, OURS, DEFORMABLE, SLIM, PUBLISHED = "Conv", "SAConv2d", "SAConv2d deformable", "SPConv", "SAConv2d published"
+PLAIN, OURS, DEFORMABLE, SLIM = "Conv", "SAConv2d", "SAConv2d deformable", "SPConv"
+FLOOR, PUBLISHED = "two convolutions", "SAConv2d published"
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
     PLAIN: Conv,
     OURS: SAConv2d,
     DEFORMABLE: partial(SAConv2d, use_deform=True),
     SLIM: SPConv,
+    FLOOR: TwoConvolutions,
     PUBLISHED: PublishedSAConv2d,
 }
 
@@ -193,9 +196,12 @@ def ratios(measured: dict[Shape, dict[str, Figures]]) -> dict[str, dict[str, flo
     compared = {
         "inference, SAConv2d published / ours": (PUBLISHED, OURS, "inference_ms"),
         "inference, SAConv2d ours / Conv": (OURS, PLAIN, "inference_ms"),
+        "inference, two convolutions / Conv": (FLOOR, PLAIN, "inference_ms"),
+        "inference, SAConv2d published / two convolutions": (PUBLISHED, FLOOR, "inference_ms"),
         "inference, SAConv2d deformable / Conv": (DEFORMABLE, PLAIN, "inference_ms"),
         "inference, SPConv / Conv": (SLIM, PLAIN, "inference_ms"),
         "training step, SAConv2d published / ours": (PUBLISHED, OURS, "training_ms"),
+        "training step, SAConv2d published / two convolutions": (PUBLISHED, FLOOR, "training_ms"),
         "training memory, SAConv2d ours / published": (OURS, PUBLISHED, "training_mib"),
         "training step, SAConv2d ours / Conv": (OURS, PLAIN, "training_ms"),
     }

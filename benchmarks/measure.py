@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 Function = Callable[[], object]
 Key = TypeVar("Key", bound=Hashable)
 
-_SHORTEST_SAMPLE_S = 0.02
+_SHORTEST_SAMPLE_MS, _LONG_SAMPLE_MS, _ROUNDS_OF_LONG_ONES = 20, 1000, 3
 _MIB = 2**20
 
 
@@ -25,17 +25,18 @@ def time_in_turn(functions: Mapping[Key, Function], device: torch.device, rounds
     """Median milliseconds of one call of each function.
 
     A machine's speed drifts. So that the figures can be divided by one another, the functions take turns: each round
-    has a sample of every one, of as many calls as fill 20 ms.
+    has a sample of every one, of as many calls as fill 20 ms. What takes longer than a second has three samples.
     """
-    calls = {}
+    once = {}
     for name, function in functions.items():
-        for _ in range(2):  # the first call allocates and chooses kernels
-            once = _sample(function, 1, device)
-        calls[name] = max(1, int(_SHORTEST_SAMPLE_S * 1000 / max(once, 1e-3)))
+        _sample(function, 1, device)  # allocates and chooses kernels
+        once[name] = _sample(function, 1, device)
     samples: dict[Key, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
+    for number in range(rounds):
         for name, function in functions.items():
-            samples[name].append(_sample(function, calls[name], device))
+            if once[name] < _LONG_SAMPLE_MS or number < _ROUNDS_OF_LONG_ONES:
+                calls = max(1, int(_SHORTEST_SAMPLE_MS / max(once[name], 1e-3)))
+                samples[name].append(_sample(function, calls, device))
     return {name: statistics.median(values) for name, values in samples.items()}
 
 

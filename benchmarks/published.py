@@ -1,7 +1,4 @@
-"""SAConv2d as its formulas are published, one after the other: what the project's block is measured against.
-
-It takes the state dict of `models.blocks.saconv.SAConv2d` and computes the same function.
-"""
+"""What the project's SAConv2d is measured against: its formulas as published, and the least that they can cost."""
 
 from __future__ import annotations
 
@@ -9,13 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks.conv import autopad
+from models.blocks.activation import build_activation
+from models.blocks.conv import autopad, fold_batchnorm
 
 EPS = 1e-5
 
 
 class PublishedSAConv2d(nn.Module):
     """DetectoRS, arXiv 2006.02334, section 4, in the paper's order of work, with BatchNorm and SiLU.
+
+    It takes the state dict of `models.blocks.saconv.SAConv2d` and computes the same function.
 
     The kernel is standardised in steps, all channels are averaged for the switch, and nothing is fused. Maps must be
     larger than 2 pixels. Input `(N, c1, H, W)`, output `(N, c2, H', W')`.
@@ -35,7 +35,7 @@ class PublishedSAConv2d(nn.Module):
         self.pre_context = nn.Conv2d(c1, c1, 1)
         self.post_context = nn.Conv2d(c2, c2, 1)
         self.bn = nn.BatchNorm2d(c2)
-        self.act = nn.SiLU(inplace=True)
+        self.act = build_activation(True)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self._standardised()
@@ -53,3 +53,29 @@ class PublishedSAConv2d(nn.Module):
         kernel = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
         deviation = torch.sqrt(kernel.flatten(1).var(dim=1) + EPS).reshape(-1, 1, 1, 1)
         return self.weight_gamma * (kernel / deviation) + self.weight_beta
+
+
+class TwoConvolutions(nn.Module):
+    """The two branches of a SAConv2d, added, with BatchNorm and SiLU: no kernel to standardise, context or switch."""
+
+    def __init__(self, c1: int, c2: int, k: int = 3, s: int = 1) -> None:
+        super().__init__()
+        padding = autopad(k)[0]
+        self.small = nn.Conv2d(c1, c2, k, s, padding, bias=False)
+        self.large = nn.Conv2d(c1, c2, k, s, 3 * padding, 3, bias=False)
+        self.bn: nn.Module = nn.BatchNorm2d(c2)
+        self.act = build_activation(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.bn(self.small(x) + self.large(x)))
+
+    @torch.no_grad()
+    def fuse(self) -> TwoConvolutions:
+        """Folds the BatchNorm, for inference."""
+        assert isinstance(self.bn, nn.BatchNorm2d)
+        small, bias = fold_batchnorm(self.small.weight, None, self.bn)
+        large, _ = fold_batchnorm(self.large.weight, None, self.bn)
+        self.small.weight, self.large.weight = nn.Parameter(small, False), nn.Parameter(large, False)
+        self.small.bias = nn.Parameter(bias, False)
+        self.bn = nn.Identity()
+        return self

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from benchmarks import blocks, models
 from benchmarks.measure import peak_memory, time_in_turn
-from benchmarks.published import PublishedSAConv2d
+from benchmarks.published import PublishedSAConv2d, TwoConvolutions
 from benchmarks.report import geometric_mean
 from models.blocks.saconv import SAConv2d
 
@@ -31,6 +32,17 @@ def test_the_published_order_is_the_same_function(k: int, s: int) -> None:
         torch.testing.assert_close(ours.train(training)(x), published.train(training)(x), rtol=1e-4, atol=1e-4)
 
 
+def test_two_convolutions_are_the_branches_of_a_block_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    block = TwoConvolutions(8, 12, 3, 2).eval()
+    x = torch.randn(2, 8, 9, 13)
+    small = functional.conv2d(x, block.small.weight, stride=2, padding=1)
+    large = functional.conv2d(x, block.large.weight, stride=2, padding=3, dilation=3)
+    expected = functional.silu((small + large) / (1 + 1e-5) ** 0.5)
+    torch.testing.assert_close(block(x), expected)
+    torch.testing.assert_close(block.fuse()(x), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_functions_take_turns_after_a_warm_up() -> None:
     calls: list[str] = []
     functions = {name: (lambda name=name: calls.append(name) or sum(range(1_000_000))) for name in ("a", "b")}
@@ -38,7 +50,7 @@ def test_functions_take_turns_after_a_warm_up() -> None:
     assert set(medians) == {"a", "b"}
     assert all(ms > 0 for ms in medians.values())
     turns = "".join(now for now, before in zip(calls, ["", *calls], strict=False) if now != before)
-    assert turns == "ab" * 4, "one warm-up and three rounds"
+    assert turns == "ab" * 4, "a warm-up, of which each is timed once more, and three rounds"
 
 
 def test_peak_memory_is_the_worst_moment_of_the_call() -> None:
@@ -83,6 +95,7 @@ def test_flops_of_a_block_are_those_of_its_formulas() -> None:
     assert found[blocks.PLAIN] == plain
     assert found[blocks.PUBLISHED] == found[blocks.OURS] == 2 * plain + contexts + switch
     assert found[blocks.DEFORMABLE] == found[blocks.OURS] + 2 * 10 * 10 * 9 * 8 * 36
+    assert found[blocks.FLOOR] == 2 * plain
     assert found[blocks.SLIM] < plain / 2
 
 
