@@ -110,7 +110,6 @@ def build_loader(
     mix_until: int | None = None,
     shuffle: bool = False,
     rect: bool = False,
-    pad: float = 0.0,
     workers: int = 0,
     seed: int = 0,
     cache: str | None = None,
@@ -129,7 +128,6 @@ def build_loader(
         mix_until: first epoch in which images are no longer put together (mosaic, mixup); None for never.
         shuffle: a new order every epoch; with `rect`, of the batches.
         rect: images of similar aspect go together in inputs no larger than they need.
-        pad: border that is added to rectangular inputs, in strides.
         workers: processes; 0 makes batches in this one.
         seed: of order and augmentation, at least 0.
         cache: keep resized images: None, 'ram' or 'disk'.
@@ -143,7 +141,7 @@ def build_loader(
     )
     count = len(dataset)
     if rect:
-        order, shapes = rectangular_shapes(split, imgsz, batch_size, stride, pad)
+        order, shapes = rectangular_shapes(split, imgsz, batch_size, stride)
     else:
         order, shapes = np.arange(count), np.full((count, 2), imgsz)
     mode = ("batches" if rect else "images") if shuffle else None
@@ -159,12 +157,13 @@ def build_loader(
         worker_init_fn=_prepare_worker,
         persistent_workers=workers > 0,
         multiprocessing_context="fork" if forked else None,
+        # A loader draws a number for its workers, once in all or once per epoch. Drawn from the global generator, it
+        # would make what others draw depend on the number of workers.
+        generator=torch.Generator(),
     )
 
 
-def rectangular_shapes(
-    split: CocoSplit, imgsz: int, batch_size: int, stride: int, pad: float
-) -> tuple[np.ndarray, np.ndarray]:
+def rectangular_shapes(split: CocoSplit, imgsz: int, batch_size: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
     """Order of the images by aspect ratio, and the input's height and width `(n, 2)` for each of them.
 
     The images of a batch share the smallest input that holds all of them at a long side of `imgsz`.
@@ -176,7 +175,7 @@ def rectangular_shapes(
         members = order[start : start + batch_size]
         tallest, widest = aspects[members].max(), aspects[members].min()
         sides = np.array([min(tallest, 1.0), min(1 / widest, 1.0)])
-        shapes[members] = np.ceil((sides * imgsz / stride + pad).round(6)).astype(np.int64) * stride
+        shapes[members] = np.ceil((sides * imgsz / stride).round(6)).astype(np.int64) * stride
     return order, shapes.clip(min=stride)
 
 

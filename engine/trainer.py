@@ -96,10 +96,6 @@ class Trainer:
         self.train_loader, self.val_loader = build_loaders(
             self.train_split, self.val_split, options, self.hyp, self.model.size_divisor
         )
-        for loader in (self.train_loader, self.val_loader):
-            # A loader draws a number for its workers: once in all with workers, else once per epoch. Drawn from the
-            # global generator, that would make the training depend on their number and on where it was resumed.
-            loader.generator = torch.Generator()
         if saved is not None:
             saved.check_data(self.train_split.names, self.train_split.category_ids, len(self.train_loader))
         self.evaluator = CocoEvaluator(self.val_split)

@@ -104,25 +104,24 @@ def test_every_image_once_per_epoch(split: CocoSplit, options: dict[str, bool]) 
 
 
 @pytest.mark.parametrize(
-    ("sizes", "pad", "expected"),
+    ("sizes", "expected"),
     [
-        ([(480, 640)], 0.5, (256, 352)),  # 0.75 * 10 + 0.5 -> 8, 1 * 10 + 0.5 -> 11 strides
-        ([(480, 640)], 0.0, (256, 320)),
-        ([(640, 480)], 0.0, (320, 256)),
-        ([(640, 640)], 0.0, (320, 320)),
-        ([(100, 640), (480, 640)], 0.0, (256, 320)),  # the tallest decides
-        ([(640, 480), (480, 640)], 0.0, (320, 320)),
-        ([(2, 3000)], 0.0, (32, 320)),
-        ([(1, 1)], 0.0, (320, 320)),
+        ([(480, 640)], (256, 320)),  # 0.75 * 10 -> 8 strides
+        ([(640, 480)], (320, 256)),
+        ([(640, 640)], (320, 320)),
+        ([(100, 640), (480, 640)], (256, 320)),  # the tallest decides
+        ([(640, 480), (480, 640)], (320, 320)),
+        ([(2, 3000)], (32, 320)),
+        ([(1, 1)], (320, 320)),
     ],
 )
-def test_shape_of_rectangular_batches(sizes: list[tuple[int, int]], pad: float, expected: tuple[int, int]) -> None:
-    _, shapes = rectangular_shapes(fake_split(sizes), 320, 8, 32, pad)
+def test_shape_of_rectangular_batches(sizes: list[tuple[int, int]], expected: tuple[int, int]) -> None:
+    _, shapes = rectangular_shapes(fake_split(sizes), 320, 8, 32)
     assert {tuple(shape) for shape in shapes.tolist()} == {expected}
 
 
 def test_rectangular_batches_hold_similar_shapes_and_the_whole_image(split: CocoSplit) -> None:
-    loader = build_loader(split, imgsz=96, batch_size=3, rect=True, pad=0.5)
+    loader = build_loader(split, imgsz=96, batch_size=3, rect=True)
     aspects = []
     for batch in loader:
         height, width = batch.images.shape[2:]
@@ -141,7 +140,7 @@ def test_boxes_of_a_batch_lie_on_the_image(folder: Any) -> None:
     folder.image(50, 120, 200, pixels)
     folder.box(50, 7, [40, 30, 60, 60])
     split = load_coco(*folder.write(), progress=False)
-    for options in ({"rect": True, "pad": 0.5}, {}):
+    for options in ({"rect": True}, {}):
         for batch in build_loader(split, imgsz=96, batch_size=2, **options):
             for position, meta in enumerate(batch.metas):
                 if meta.image_id != 50:
@@ -193,7 +192,7 @@ def test_spawned_workers(split: CocoSplit) -> None:
 def test_bccd(bccd: Path, cache_folder: Path) -> None:
     file = bccd / "annotations" / "instances_val.json"
     split = load_coco(file, bccd / "images" / "val", progress=False)
-    loader = build_loader(split, imgsz=320, batch_size=32, rect=True, pad=0.5)
+    loader = build_loader(split, imgsz=320, batch_size=32, rect=True)
     batches = list(loader)
     assert sum(len(batch) for batch in batches) == len(split.records)
     assert sum(len(batch.targets) for batch in batches) == split.report.boxes - split.report.crowd
