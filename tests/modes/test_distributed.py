@@ -44,7 +44,7 @@ def gradients(main_subjects: list[Subject], make: Any, tmp_path_factory: pytest.
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
-    return [torch.load(folder / f"gradients{rank}.pt") for rank in range(2)]
+    return [torch.load(folder / f"gradients{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 @pytest.mark.parametrize("kind", ["train", "frozen"])
