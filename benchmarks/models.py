@@ -41,14 +41,14 @@ class Form:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one network: for one batch, inference by form; memory in MiB."""
+    """What was measured of one network: for one batch, by form; memory in MiB."""
 
     parameters: int
     gflops: float
     inference_ms: dict[str, float]
     inference_mib: dict[str, float]
-    training_ms: float
-    training_mib: float
+    training_ms: dict[str, float]
+    training_mib: dict[str, float]
 
 
 def forms_of(setting: Setting) -> list[Form]:
@@ -56,6 +56,11 @@ def forms_of(setting: Setting) -> list[Form]:
     precisions = [torch.float32, torch.bfloat16] + ([torch.float16] if setting.device.type == "cuda" else [])
     forms = [Form(torch.contiguous_format, torch.float32)]
     return forms + [Form(torch.channels_last, precision) for precision in precisions]
+
+
+def training_forms_of(setting: Setting) -> list[Form]:
+    """NCHW, then channels last, in the precision of the setting's autocast."""
+    return [Form(layout, setting.precision) for layout in (torch.contiguous_format, torch.channels_last)]
 
 
 def infer_in(model: Detector, form: Form, imgsz: int, setting: Setting) -> Function:
@@ -71,18 +76,18 @@ def infer_in(model: Detector, form: Form, imgsz: int, setting: Setting) -> Funct
     return infer
 
 
-def training_step_of(model: Detector, imgsz: int, setting: Setting) -> Function:
+def training_step_in(model: Detector, form: Form, imgsz: int, setting: Setting) -> Function:
     """Forward, loss and backward of a training batch with 8 boxes per image, as train.py does it."""
     device = setting.device
-    trained = copy.deepcopy(model).train().to(device).to(memory_format=setting.layout)
+    trained = copy.deepcopy(model).train().to(device).to(memory_format=form.layout)
     criterion = trained.head.build_loss(load_hyperparameters("scratch").training.gains(imgsz)).to(device)
-    images = _images(setting.train_batch, imgsz).to(device).to(memory_format=setting.layout)
+    images = _images(setting.train_batch, imgsz).to(device).to(memory_format=form.layout)
     targets = _targets(setting.train_batch, trained.num_classes).to(device)
-    mixed = setting.precision != torch.float32
+    mixed = form.precision != torch.float32
 
     def step() -> None:
         trained.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype=setting.precision, enabled=mixed):
+        with torch.autocast(device.type, dtype=form.precision, enabled=mixed):
             logits = trained(images)
         loss, _ = criterion(logits, targets)
         loss.backward()
@@ -115,40 +120,47 @@ def measure(configurations: Sequence[str], imgsz: int, setting: Setting) -> dict
     forms = forms_of(setting)
     inference = {(cfg, form): infer_in(models[cfg], form, imgsz, setting) for cfg in configurations for form in forms}
     inference_ms = time_in_turn(inference, setting.device, setting.rounds)
-    training = {cfg: training_step_of(models[cfg], imgsz, setting) for cfg in configurations}
-    training_ms = time_in_turn(training, setting.device, setting.rounds)
+    steps = {
+        (cfg, form): training_step_in(models[cfg], form, imgsz, setting)
+        for cfg in configurations
+        for form in training_forms_of(setting)
+    }
+    training_ms = time_in_turn(steps, setting.device, setting.rounds)
     return {
         cfg: Figures(
             sum(parameter.numel() for parameter in models[cfg].parameters()),
             count_flops(models[cfg], imgsz) / 1e9,
             {str(form): inference_ms[cfg, form] for form in forms},
             {str(form): peak_memory(inference[cfg, form], setting.device) for form in forms},
-            training_ms[cfg],
-            peak_memory(training[cfg], setting.device),
+            {str(form): training_ms[cfg, form] for form in training_forms_of(setting)},
+            {str(form): peak_memory(steps[cfg, form], setting.device) for form in training_forms_of(setting)},
         )
         for cfg in configurations
     }
 
 
-def _tables(measured: dict[str, Figures], setting: Setting) -> str:
-    first = next(iter(measured.values()))
-    nchw = next(iter(first.inference_ms))
-    inference, training = [], []
-    for cfg, own in measured.items():
-        size = (cfg, f"{own.parameters / 1e6:.2f}", f"{own.gflops:.1f}")
-        for form, ms in own.inference_ms.items():
-            ratios = (f"{ms / own.inference_ms[nchw]:.2f}", f"{ms / first.inference_ms[form]:.2f}")
-            rate = f"{1000 * setting.batch / ms:.1f}"
-            inference.append((*size, form, f"{ms:.1f}", rate, *ratios, f"{own.inference_mib[form]:.0f}"))
-        ratio = f"{own.training_ms / first.training_ms:.2f}"
-        rate = f"{1000 * setting.train_batch / own.training_ms:.1f}"
-        training.append((cfg, f"{own.training_ms:.0f}", rate, ratio, f"{own.training_mib:.0f}"))
-    other = f"/ {next(iter(measured))}"
-    headers = ["model", "M parameters", "GFLOPs", "inference", "ms", "images/s", f"/ {nchw}", other, "MiB"]
+def _table(measured: dict[str, Figures], work: str, batch: int) -> str:
+    """The lines of `work`, "inference" or "training", for batches of so many images."""
+    first = next(iter(measured))
+    by_form = {cfg: (getattr(own, f"{work}_ms"), getattr(own, f"{work}_mib")) for cfg, own in measured.items()}
+    nchw = next(iter(by_form[first][0]))
+    lines = []
+    for cfg, (times, memory) in by_form.items():
+        own = measured[cfg]
+        for form, ms in times.items():
+            line = [
+                cfg,
+                f"{own.parameters / 1e6:.2f}",
+                f"{own.gflops:.1f}",
+                form,
+                f"{ms:.1f}",
+                f"{1000 * batch / ms:.1f}",
+            ]
+            line += [f"{ms / times[nchw]:.2f}", f"{ms / by_form[first][0][form]:.2f}", f"{memory[form]:.0f}"]
+            lines.append(line)
+    headers = ["model", "M parameters", "GFLOPs", work, "ms", "images/s", f"/ {nchw}", f"/ {first}", "MiB"]
     align = ("left", "right", "right", "left", *("right",) * 5)
-    first_table = tabulate(inference, headers, "github", colalign=align, disable_numparse=True)
-    headers = ["model", "training step ms", "images/s", other, "MiB"]
-    return f"{first_table}\n\n{tabulate(training, headers, 'github', disable_numparse=True)}"
+    return tabulate(lines, headers, "github", colalign=align, disable_numparse=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -161,7 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     setting = setting_from(options)
     print(f"{setting.describe()}; {options.imgsz} px\n")
     measured = measure(options.cfg, options.imgsz, setting)
-    print(_tables(measured, setting))
+    print(_table(measured, "inference", setting.batch) + "\n")
+    print(_table(measured, "training", setting.train_batch))
     figures = {cfg: asdict(own) for cfg, own in measured.items()}
     write_json(options.json, setting, {"imgsz": options.imgsz, "models": figures})
     return 0

@@ -121,4 +121,5 @@ def test_models_run_and_write_their_figures(tmp_path: Path, capsys: pytest.Captu
         "channels last, float32",
         "channels last, bfloat16",
     }
+    assert set(content["models"]["yolov5n.yaml"]["training_mib"]) == {"NCHW, float32", "channels last, float32"}
     assert "images/s" in capsys.readouterr().out
