@@ -1,13 +1,13 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format clean
+.PHONY: help demo benchmarks test test-fast lint format clean
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
 help: ## show the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,10 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 
 demo: $(VENV)/installed ## install, then train yolov5s-saconv on generated pictures (under 10 minutes on 2 cores)
 	$(BIN)/python train.py --cfg yolov5s-saconv.yaml
+
+benchmarks: $(VENV)/installed ## speed and memory of the blocks and of whole detectors; wants a quiet machine
+	$(BIN)/python -m benchmarks.blocks
+	$(BIN)/python -m benchmarks.models
 
 test: $(VENV)/installed-dev ## install, then run all tests
 	$(BIN)/python -m pytest
