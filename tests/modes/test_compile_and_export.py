@@ -29,7 +29,7 @@ def counter() -> Any:
 
 
 def assert_no_further(graphs: set[int]) -> None:
-    """The count of graphs is the same after each size. torch 2.4 makes one for odd and one for even sizes at strides."""
+    """The count of graphs is the same after each size; torch 2.4 makes one for odd and one for even sizes."""
     assert len(graphs) == 1 or TORCH < (2, 5)
 
 
