@@ -29,14 +29,14 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """An optimiser whose groups separate biases, other vectors (normalisation) and kernels, which alone are decayed.
 
-    For Adam and AdamW, a block's `adam_rate_factors` (own parameter or child -> factor) slow its parameters down.
+    A block's `rate_factors` (own parameter or child -> factor) slow its parameters down.
 
     Raises:
         EngineError: unknown name.
     """
     if name not in OPTIMIZERS:
         raise EngineError(f"--optimizer {name}: unknown; use one of {', '.join(OPTIMIZERS)}")
-    factors = {} if name == "SGD" else _rate_factors(model)
+    factors = _rate_factors(model)
     members: dict[tuple[str, float], list[Tensor]] = {}
     for key, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -61,7 +61,7 @@ def _rate_factors(model: nn.Module) -> dict[str, float]:
     """Full parameter name -> factor, from the blocks that ask for one."""
     factors = {}
     for path, module in model.named_modules():
-        for own, factor in getattr(module, "adam_rate_factors", {}).items():
+        for own, factor in getattr(module, "rate_factors", {}).items():
             prefix = f"{path}.{own}" if path else own
             names = (f"{path}.{name}" if path else name for name, _ in module.named_parameters())
             factors.update({name: factor for name in names if name == prefix or name.startswith(f"{prefix}.")})

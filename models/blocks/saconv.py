@@ -54,11 +54,12 @@ class SAConv2d(nn.Module):
     weight_gamma: Tensor
     weight_beta: Tensor
 
-    # Adam moves every element by about the learning rate, however small its gradient. What is neutral at first must not
-    # run away like that: `weight_diff` hardly has a gradient while the switch is near 1, and contexts and switch sum
-    # all channels of a mean, whose signs agree. At the full rate the running statistics of BatchNorm lag behind so far,
-    # block after block, that evaluation overflows. Offsets are slowed down as deformable convolutions usually are.
-    adam_rate_factors: ClassVar[Mapping[str, float]] = {
+    # What is neutral at first must not run away. Contexts and switch sum all channels of a mean, whose signs agree, so
+    # that their gradients are large; Adam moves every element by about the learning rate, however small its gradient,
+    # and `weight_diff` hardly has one while the switch is near 1. At the full rate the running statistics of BatchNorm
+    # lag behind, block after block: evaluation overflows with Adam, and with SGD a pretrained detector first gets
+    # worse. Offsets are slowed down as deformable convolutions usually are.
+    rate_factors: ClassVar[Mapping[str, float]] = {
         "pre_context": 0.05,
         "post_context": 0.05,
         "switch": 0.05,

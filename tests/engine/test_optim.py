@@ -111,9 +111,9 @@ def test_ema_follows_its_formula_and_copies_counters(updates: int, ramp: int) ->
 
 
 class Slow(nn.Module):
-    """A block that asks Adam for a tenth of the rate in one of its children and in a parameter of its own."""
+    """A block that asks for a tenth of the rate in one of its children and in a parameter of its own."""
 
-    adam_rate_factors: ClassVar = {"context": 0.1, "difference": 0.1}
+    rate_factors: ClassVar = {"context": 0.1, "difference": 0.1}
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,8 +123,8 @@ class Slow(nn.Module):
         self.conv = nn.Conv2d(2, 2, 1)
 
 
-@pytest.mark.parametrize(("name", "factor"), [("SGD", 1.0), ("Adam", 0.1), ("AdamW", 0.1)])
-def test_a_block_can_slow_adam_down(name: str, factor: float) -> None:
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_a_block_can_slow_its_parameters_down(name: str) -> None:
     model = nn.Sequential(Slow(), nn.BatchNorm2d(2))
     optimizer = build_optimizer(model, name, HYP, 0.01)
     Schedule(HYP, 100, 50, 16).apply(optimizer, 0, 1000)
@@ -132,4 +132,4 @@ def test_a_block_can_slow_adam_down(name: str, factor: float) -> None:
     assert len(rates) == len(list(model.parameters()))
     slow = {id(p) for p in (*model[0].context.parameters(), model[0].difference)}
     for key, rate in rates.items():
-        assert rate == pytest.approx(HYP.lr0 * (factor if key in slow else 1))
+        assert rate == pytest.approx(HYP.lr0 * (0.1 if key in slow else 1))
