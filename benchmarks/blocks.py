@@ -153,7 +153,8 @@ def _input(shape: Shape, batch: int, setting: Setting) -> Tensor:
 
 def _mflops(block: nn.Module, shape: Shape) -> float:
     """Two per multiply-add, for one image; deformable convolutions as plain ones of their size."""
-    x = torch.empty(1, shape.c1, shape.side, shape.side, device=next(block.parameters()).device)
+    # Not `empty`: what lies in memory may be NaN, and with offsets that are torchvision reads outside of the map.
+    x = torch.zeros(1, shape.c1, shape.side, shape.side, device=next(block.parameters()).device)
     counted = {torch.ops.torchvision.deform_conv2d: _deform_flops}
     with FlopCounterMode(display=False, custom_mapping=counted) as counter, torch.no_grad():
         block.eval()(x)
