@@ -10,6 +10,7 @@ branches, added, and nothing else.
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from benchmarks.published import PublishedSAConv2d, TwoConvolutions
 from benchmarks.report import Setting, geometric_mean, parser_for, setting_from, write_json
 from engine.cli import run_cli
 from models import Conv, SAConv2d, SPConv
+from models.summary import count_parameters
 
 PLAIN, OURS, DEFORMABLE, SLIM = "Conv", "SAConv2d", "SAConv2d deformable", "SPConv"
 FLOOR, PUBLISHED = "two convolutions", "SAConv2d published"
@@ -77,13 +79,13 @@ class Figures:
 def measure_shape(shape: Shape, variants: Sequence[str], setting: Setting) -> dict[str, Figures]:
     """All variants at one shape, timed in turn."""
     blocks = {name: _build(name, shape) for name in variants}
-    inference = {name: _inference(name, block, shape, setting) for name, block in blocks.items()}
+    inference = {name: _inference(name, copy.deepcopy(block), shape, setting) for name, block in blocks.items()}
     training = {name: _training_step(name, block, shape, setting) for name, block in blocks.items()}
     inference_ms = time_in_turn(inference, setting.device, setting.rounds)
     training_ms = time_in_turn(training, setting.device, setting.rounds)
     return {
         name: Figures(
-            sum(parameter.numel() for parameter in block.parameters()),
+            count_parameters(block),
             _mflops(block, shape),
             inference_ms[name],
             training_ms[name],
@@ -113,18 +115,17 @@ def _layout(name: str, setting: Setting) -> torch.memory_format:
 
 
 def _inference(name: str, block: nn.Module, shape: Shape, setting: Setting) -> Function:
-    deployed = VARIANTS[name](shape.c1, shape.c2, 3, shape.stride)
-    deployed.load_state_dict(block.state_dict())
-    deployed.eval().requires_grad_(False)
+    """One inference of `block`, which is fused for it."""
+    block.eval().requires_grad_(False)
     if name != PUBLISHED:
-        deployed.fuse()  # type: ignore[operator]
+        block.fuse()  # type: ignore[operator]
     layout = _layout(name, setting)
-    deployed.to(setting.device, setting.precision).to(memory_format=layout)
+    block.to(setting.device, setting.precision).to(memory_format=layout)
     x = _input(shape, setting.batch, setting).to(setting.precision).to(memory_format=layout)
 
     def infer() -> Tensor:
         with torch.inference_mode():
-            return deployed(x)
+            return block(x)
 
     return infer
 

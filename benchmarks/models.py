@@ -22,7 +22,7 @@ from benchmarks.report import Setting, parser_for, setting_from, write_json
 from engine.cli import positive_int, run_cli
 from engine.hyperparameters import load_hyperparameters
 from models import Detector, build_model
-from models.summary import count_flops
+from models.summary import count_flops, count_parameters
 
 CONFIGURATIONS = ("yolov5s.yaml", "yolov5s-saconv.yaml", "yolov5s-spconv.yaml")
 
@@ -128,7 +128,7 @@ def measure(configurations: Sequence[str], imgsz: int, setting: Setting) -> dict
     training_ms = time_in_turn(steps, setting.device, setting.rounds)
     return {
         cfg: Figures(
-            sum(parameter.numel() for parameter in models[cfg].parameters()),
+            count_parameters(models[cfg]),
             count_flops(models[cfg], imgsz) / 1e9,
             {str(form): inference_ms[cfg, form] for form in forms},
             {str(form): peak_memory(inference[cfg, form], setting.device) for form in forms},

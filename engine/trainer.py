@@ -45,7 +45,7 @@ from engine.training_setup import (
 )
 from engine.training_state import Progress, TrainingParts, read_training
 from models import build_model
-from models.summary import count_flops
+from models.summary import count_flops, count_parameters
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Trainer:
         options, split = self.options, self.train_split
         log.info("data: %s", split.report.summary())
         log.info("validation: %s", self.val_split.report.summary())
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        parameters = count_parameters(self.model)
         name = options.cfg or options.weights
         gflops = count_flops(self.model, options.imgsz) / 1e9
         log.info(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tabulate import tabulate
+from torch import nn
 
 from models.detector import Detector, build_model
 from models.errors import ConfigError
@@ -16,9 +17,9 @@ HEADERS = ("row", "from", "block", "arguments", "output shape", "parameters", "M
 ARGUMENT_WIDTH = 44
 
 
-def count_parameters(model: Detector) -> int:
+def count_parameters(module: nn.Module) -> int:
     """Number of trained values; buffers are not counted."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def count_flops(model: Detector, imgsz: int | tuple[int, int] = 640) -> int:
@@ -42,12 +43,10 @@ def summarize(model: Detector, imgsz: int | tuple[int, int] = 640) -> str:
     traces = _trace(model, imgsz)
     lines = []
     for row, module, trace in zip(model.rows, model.model, traces, strict=True):
-        parameters = sum(parameter.numel() for parameter in module.parameters())
         shapes = " ".join("x".join(map(str, shape[1:])) for shape in trace.shapes)
         source = ", ".join(map(str, row.source)) if isinstance(row.source, list) else str(row.source)
-        lines.append(
-            (row.index, source, row.block, row.arguments, shapes, f"{parameters:,}", f"{trace.flops / 1e6:,.1f}")
-        )
+        parameters, mflops = f"{count_parameters(module):,}", f"{trace.flops / 1e6:,.1f}"
+        lines.append((row.index, source, row.block, row.arguments, shapes, parameters, mflops))
     widths = [None, None, None, ARGUMENT_WIDTH, ARGUMENT_WIDTH, None, None]
     align = ("right", "right", "left", "left", "left", "right", "right")
     table = tabulate(lines, HEADERS, "simple", colalign=align, maxcolwidths=widths, disable_numparse=True)

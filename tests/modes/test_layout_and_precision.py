@@ -27,6 +27,22 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def assert_finite(found: dict[str, Tensor]) -> None:
+    assert [name for name, gradient in found.items() if not bool(gradient.isfinite().all())] == []
+
+
+def under_autocast(
+    module: nn.Module, x: Tensor, memory_format: torch.memory_format, dtype: torch.dtype
+) -> tuple[Any, Any]:
+    """What a module in that layout gives under autocast on its own device, and in float32 and NCHW before."""
+    with torch.no_grad():
+        expected = copy.deepcopy(module).cpu()(x)
+    device = next(module.parameters()).device
+    module.to(memory_format=memory_format)
+    with torch.autocast(device.type, dtype):
+        return module(x.to(device).to(memory_format=memory_format)), expected
+
+
 def freeze_statistics(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -96,18 +112,12 @@ def test_training_lowers_the_loss_and_moves_the_statistics(subject: Subject, mak
 def test_bfloat16_autocast(
     subject: Subject, training: bool, memory_format: torch.memory_format, make: Any, same: Any
 ) -> None:
-    x = subject.input(2, 5, 6)
     module = make(subject).train(training)
-    with torch.no_grad():
-        expected = copy.deepcopy(module)(x)
-    module = module.to(memory_format=memory_format)
-    with torch.autocast("cpu", torch.bfloat16):
-        y = module(x.to(memory_format=memory_format))
+    y, expected = under_autocast(module, subject.input(2, 5, 6), memory_format, torch.bfloat16)
     assert subject.tensors(y)[-1].dtype is torch.bfloat16
     same(y, expected, 5e-2)
     subject.loss([tensor.float() for tensor in subject.tensors(y)]).backward()
-    for name, gradient in gradients(module).items():
-        assert bool(gradient.isfinite().all()), name
+    assert_finite(gradients(module))
 
 
 def test_bfloat16_autocast_of_the_inference_form(subject: Subject, make: Any, reference: Any, same: Any) -> None:
@@ -122,20 +132,14 @@ def test_bfloat16_autocast_of_the_inference_form(subject: Subject, make: Any, re
 def test_float16_autocast_on_cuda(
     subject: Subject, training: bool, memory_format: torch.memory_format, make: Any, same: Any
 ) -> None:
-    x = subject.input(2, 5, 6)
-    module = make(subject).train(training)
-    with torch.no_grad():
-        expected = copy.deepcopy(module)(x)
-    module = module.cuda().to(memory_format=memory_format)
-    with torch.autocast("cuda", torch.float16):
-        y = module(x.cuda().to(memory_format=memory_format))
+    module = make(subject).train(training).cuda()
+    y, expected = under_autocast(module, subject.input(2, 5, 6), memory_format, torch.float16)
     outputs = subject.tensors(y)
     assert outputs[-1].dtype is torch.float16
     same([tensor.cpu() for tensor in outputs], subject.tensors(expected), 2e-2)
     scaler = torch.amp.GradScaler("cuda", init_scale=256.0)
     scaler.scale(subject.loss([tensor.float() for tensor in outputs])).backward()
-    for name, gradient in gradients(module).items():
-        assert bool(gradient.isfinite().all()), name
+    assert_finite(gradients(module))
 
 
 @needs_cuda

@@ -9,12 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -42,22 +40,10 @@ CFG = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_squares: Callable[..., None]) -> Path:
     """Six images with a bright square each as data.yaml; models tiny.yaml and noisy.yaml; hyp.yaml with mixing."""
     root = tmp_path_factory.mktemp("resume")
-    rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for number in range(6):
-        image = rng.integers(0, 90, (64, 64, 3), dtype=np.uint8)
-        x, y = rng.integers(0, 40, 2).tolist()
-        image[y : y + 22, x : x + 22] = 230
-        annotations.append({"id": number, "image_id": number, "category_id": 12, "bbox": [x, y, 22, 22]})
-        cv2.imwrite(str(root / f"{number}.png"), image)
-        images.append({"id": number, "file_name": f"{number}.png", "height": 64, "width": 64})
-    content = {"images": images, "annotations": annotations, "categories": [{"id": 12, "name": "square"}]}
-    (root / "all.json").write_text(json.dumps(content))
-    split = {"images": ".", "annotations": "all.json"}
-    (root / "data.yaml").write_text(yaml.safe_dump({"train": split, "val": split, "imgsz": 64, "batch_size": 2}))
+    write_squares(root, 6, batch_size=2)
     (root / "noisy.yaml").write_text(yaml.safe_dump(CFG))
     quiet = {**CFG, "backbone": [row if row[2] != "Noise" else [-1, 1, "Conv", [8]] for row in CFG["backbone"]]}
     (root / "tiny.yaml").write_text(yaml.safe_dump(quiet))

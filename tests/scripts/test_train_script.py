@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -40,23 +38,10 @@ CFG = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_squares: Callable[..., None]) -> Path:
     """Ten images with a bright square each (class 12) and one without, as data.yaml; a small model as tiny.yaml."""
     root = tmp_path_factory.mktemp("train")
-    rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for number in range(11):
-        image = rng.integers(0, 90, (64, 64, 3), dtype=np.uint8)
-        if number:
-            x, y = rng.integers(0, 40, 2).tolist()
-            image[y : y + 22, x : x + 22] = 230
-            annotations.append({"id": number, "image_id": number, "category_id": 12, "bbox": [x, y, 22, 22]})
-        cv2.imwrite(str(root / f"{number}.png"), image)
-        images.append({"id": number, "file_name": f"{number}.png", "height": 64, "width": 64})
-    categories = [{"id": 12, "name": "square"}, {"id": 3, "name": "nothing"}]
-    (root / "all.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
-    split = {"images": ".", "annotations": "all.json"}
-    (root / "data.yaml").write_text(yaml.safe_dump({"train": split, "val": split, "imgsz": 64, "batch_size": 4}))
+    write_squares(root, 11, batch_size=4, empty=[0], others=[{"id": 3, "name": "nothing"}])
     (root / "tiny.yaml").write_text(yaml.safe_dump(CFG, default_flow_style=None))
     return root
 

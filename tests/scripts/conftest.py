@@ -1,0 +1,43 @@
+"""What the tests of training share. Test modules cannot import one another, so helpers come as fixtures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+SQUARE = {"id": 12, "name": "square"}
+
+
+def _write_squares(
+    root: Path, count: int, batch_size: int, *, empty: Sequence[int] = (), others: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Pictures of 64 px with a bright square each, but for the `empty` ones, as data.yaml; `others` are categories."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(count):
+        image = rng.integers(0, 90, (64, 64, 3), dtype=np.uint8)
+        if number not in empty:
+            x, y = rng.integers(0, 40, 2).tolist()
+            image[y : y + 22, x : x + 22] = 230
+            box = {"id": number, "image_id": number, "category_id": SQUARE["id"], "bbox": [x, y, 22, 22]}
+            annotations.append(box)
+        cv2.imwrite(str(root / f"{number}.png"), image)
+        images.append({"id": number, "file_name": f"{number}.png", "height": 64, "width": 64})
+    content = {"images": images, "annotations": annotations, "categories": [SQUARE, *others]}
+    (root / "all.json").write_text(json.dumps(content))
+    split = {"images": ".", "annotations": "all.json"}
+    (root / "data.yaml").write_text(
+        yaml.safe_dump({"train": split, "val": split, "imgsz": 64, "batch_size": batch_size})
+    )
+
+
+@pytest.fixture(scope="session")
+def write_squares() -> Callable[..., None]:
+    return _write_squares
