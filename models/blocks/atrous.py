@@ -125,7 +125,10 @@ def _deform_conv(x: Tensor, offset: Tensor, kernel: Tensor, rate: int, geometry:
     padding, dilation = geometry.branch(rate)
     # torchvision has no bfloat16 kernel for it, and offsets of a pixel's fraction want the digits of float32.
     precise = torch.promote_types(x.dtype, torch.float32)
-    y = deform_conv2d(x.to(precise), offset.to(precise), kernel.to(precise), None, geometry.stride, padding, dilation)
+    # torchvision's CPU kernel turns an offset into an address: NaN, which a diverged training brings, is one outside
+    # the map and ends the process. With NaN in `x` the result is NaN all the same.
+    shift = torch.nan_to_num(offset.to(precise))
+    y = deform_conv2d(x.to(precise), shift, kernel.to(precise), None, geometry.stride, padding, dilation)
     return y.to(offset.dtype)
 
 

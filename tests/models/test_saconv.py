@@ -310,6 +310,18 @@ def test_tiny_maps(variant: str, size: tuple[int, int], make: Any, close: Any) -
     assert x.grad is not None
 
 
+@pytest.mark.parametrize("where", ["map", "offset"])
+def test_nan_does_not_end_the_process(where: str, make: Any) -> None:
+    block, x = make("deform"), torch.randn(2, 8, 9, 7)
+    if where == "map":
+        x[0, 0, 0, 0] = torch.nan
+    else:
+        torch.nn.init.constant_(block.offset_l.bias, torch.nan)
+    y = block(x)
+    assert y[0].isnan().all() == (where == "map")  # said, not hidden, and only of the image that brought it
+    assert y[1].isfinite().all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(size=st.tuples(st.integers(1, 6), st.integers(1, 6)), pads=st.tuples(*[st.integers(-1, 4)] * 4))
 def test_reflect_pad_is_numpys(size: tuple[int, int], pads: tuple[int, int, int, int]) -> None:
