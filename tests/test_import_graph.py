@@ -59,6 +59,6 @@ def test_nothing_is_evaluated_or_unpickled() -> None:
                     assert name not in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.unsafe_load"}, file
                     if name == "torch.load":
                         given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-                        # The one other reader is restricted to an allow-list of names; tests/engine/test_foreign.py.
+                        # The one other reader has an allow-list of names; tests/engine/test_foreign_refused.py.
                         restricted = file.name == "foreign.py" and given.get("pickle_module") == "reader"
                         assert given["weights_only"] == "True" or restricted, file

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,75 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from data.errors import DataError
-from data.live import LiveFrame
-from engine import detect_output
-from engine import predict as predict_module
-from engine.backends import Backend, open_backend, register_backend
+from engine.backends import open_backend, register_backend
 from engine.backends.base import _BY_SUFFIX
 from engine.detect_cli import parse_options
 from engine.detect_options import DetectOptions
 from engine.detect_output import Detections
 from engine.errors import EngineError
 from engine.predict import Predictor, class_indices, predict
-
-RED, BLUE = (0, 0, 255), (255, 0, 0)  # BGR
-SCORES = {0: 0.9, 1: 0.6}
-
-
-class ColourBackend(Backend):
-    """Class 0 is the extent of all red pixels of the input, class 1 that of the blue ones."""
-
-    def __init__(self, names: Sequence[str] = ("red", "blue"), stride: int = 32, imgsz: int = 320) -> None:
-        self.names = names
-        self.category_ids = [7, 3]
-        self.stride = stride
-        self.imgsz = imgsz
-        self.device = torch.device("cpu")
-        self.dtype = torch.float32
-        self.shapes: list[tuple[int, ...]] = []
-
-    def __call__(self, images: Tensor) -> Tensor:
-        assert images.dtype == torch.uint8
-        self.shapes.append(tuple(images.shape))
-        rows = []
-        for channel, label in ((0, 0), (2, 1)):
-            own = images[0, channel] > 128
-            others = torch.stack([images[0, other] < 100 for other in range(3) if other != channel]).all(0)
-            y, x = torch.nonzero(own & others, as_tuple=True)
-            if len(x):
-                x1, y1, x2, y2 = x.min(), y.min(), x.max() + 1, y.max() + 1
-                classes = [1.0 if label == index else 0.0 for index in range(len(self.names))]
-                rows.append([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, SCORES[label], *classes])
-        return torch.tensor(rows or [[0.0] * (5 + len(self.names))], dtype=torch.float32)[None]
-
-
-def _scene(hw: tuple[int, int], red: Sequence[int] = (), blue: Sequence[int] = ()) -> np.ndarray:
-    """Grey picture with filled rectangles x1, y1, x2, y2."""
-    image = np.full((*hw, 3), 128, np.uint8)
-    for box, colour in ((red, RED), (blue, BLUE)):
-        if box:
-            image[box[1] : box[3], box[0] : box[2]] = colour
-    return image
-
-
-def _save(path: Path, image: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), image)
-    return path
-
-
-def _options(tmp_path: Path, source: object, **changes: Any) -> DetectOptions:
-    return replace(DetectOptions("unused.pt", str(source), project=str(tmp_path / "runs")), **changes)
-
-
-def _run(tmp_path: Path, source: object, **changes: Any) -> Path:
-    """A run that must succeed; its folder."""
-    assert predict(_options(tmp_path, source, **changes), ColourBackend()) == 0
-    return tmp_path / "runs" / changes.get("name", "exp")
-
-
-def _tree(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+from tests.engine.colour_backend import ColourBackend, _options, _run, _save, _scene, _tree
 
 
 @pytest.mark.parametrize(
@@ -166,73 +101,6 @@ def test_exif_orientation_is_honoured(tmp_path: Path, orientation: int) -> None:
     assert cv2.imread(str(folder / "photo.jpg")).shape == (240, 320, 3)
 
 
-def test_the_annotated_picture_shows_the_box(tmp_path: Path) -> None:
-    path = _save(tmp_path / "in/photo.png", _scene((240, 320), red=(100, 100, 200, 200)))
-    original = path.read_bytes()
-    folder = _run(tmp_path, path)
-    assert _tree(folder) == ["photo.png"]
-    assert path.read_bytes() == original
-    drawn, before = cv2.imread(str(folder / "photo.png")), cv2.imread(str(path))
-    changed = (drawn != before).any(axis=2)
-    assert changed[100, 100:200].all(), "the upper edge"
-    assert not changed[110:190, 110:190].any(), "the inside"
-    assert changed[80:100, 100:140].any(), "the label"
-    hidden = cv2.imread(str(_run(tmp_path, path, name="plain", hide_labels=True) / "photo.png"))
-    assert not (hidden != before).any(axis=2)[:99].any()
-    without_score = cv2.imread(str(_run(tmp_path, path, name="noconf", hide_conf=True) / "photo.png"))
-    assert 0 < (without_score != before).any(axis=2)[:99].sum() < changed[:99].sum()
-    thick = cv2.imread(str(_run(tmp_path, path, name="thick", line_thickness=9, hide_labels=True) / "photo.png"))
-    assert (thick != before).any(axis=2).sum() > 3 * (hidden != before).any(axis=2).sum()
-
-
-def test_save_txt_is_normalised_and_has_scores_on_demand(tmp_path: Path) -> None:
-    path = _save(tmp_path / "in/photo.png", _scene((256, 320), red=(32, 64, 96, 128), blue=(160, 128, 320, 256)))
-    _save(tmp_path / "in/nothing.png", _scene((256, 320)))
-    folder = _run(tmp_path, path.parent, save_txt=True, nosave=True)
-    assert _tree(folder) == ["labels/photo.txt"]
-    assert (folder / "labels/photo.txt").read_text() == "0 0.2 0.375 0.2 0.25\n1 0.75 0.75 0.5 0.5\n"
-    folder = _run(tmp_path, path.parent, save_txt=True, save_conf=True, nosave=True, name="conf")
-    assert (folder / "labels/photo.txt").read_text() == "0 0.2 0.375 0.2 0.25 0.9\n1 0.75 0.75 0.5 0.5 0.6\n"
-
-
-def test_save_crop_cuts_the_clean_picture(tmp_path: Path) -> None:
-    _save(tmp_path / "in/a.png", _scene((256, 320), red=(32, 64, 96, 128)))
-    _save(tmp_path / "in/b.png", _scene((256, 320), red=(0, 0, 64, 64), blue=(160, 128, 320, 256)))
-    folder = _run(tmp_path, tmp_path / "in", save_crop=True, nosave=True)
-    assert _tree(folder) == ["crops/blue/b.jpg", "crops/red/a.jpg", "crops/red/b.jpg"]
-    crop = cv2.imread(str(folder / "crops/blue/b.jpg"))
-    assert crop.shape == (128, 160, 3)
-    assert np.abs(crop.astype(int) - BLUE).max() < 8, "no line of a box in it"
-
-
-def test_save_json_is_a_coco_results_list_with_original_ids(tmp_path: Path) -> None:
-    _save(tmp_path / "in/a.png", _scene((256, 320), red=(32, 64, 96, 128)))
-    _save(tmp_path / "in/b.png", _scene((256, 320)))
-    _save(tmp_path / "in/c.png", _scene((256, 320), blue=(160, 128, 320, 256)))
-    folder = _run(tmp_path, tmp_path / "in", save_json=True, nosave=True)
-    assert json.loads((folder / "predictions.json").read_text()) == [
-        {"image_id": 1, "category_id": 7, "bbox": [32, 64, 64, 64], "score": 0.9, "file_name": "a.png"},
-        {"image_id": 3, "category_id": 3, "bbox": [160, 128, 160, 128], "score": 0.6, "file_name": "c.png"},
-    ]
-
-
-def test_pictures_named_by_numbers_have_these_as_ids_unless_they_repeat(tmp_path: Path) -> None:
-    scene = _scene((256, 320), red=(32, 64, 96, 128))
-    for name in ("000000000139.png", "42.png"):
-        _save(tmp_path / "in" / name, scene)
-    folder = _run(tmp_path, tmp_path / "in", save_json=True, nosave=True)
-    assert [entry["image_id"] for entry in json.loads((folder / "predictions.json").read_text())] == [139, 42]
-    _save(tmp_path / "in/042.png", scene)
-    folder = _run(tmp_path, tmp_path / "in", save_json=True, nosave=True, name="again")
-    assert [entry["image_id"] for entry in json.loads((folder / "predictions.json").read_text())] == [1, 2, 3]
-
-
-def test_no_detections_make_an_empty_list(tmp_path: Path) -> None:
-    folder = _run(tmp_path, _save(tmp_path / "a.png", _scene((64, 64))), save_json=True, save_txt=True, save_crop=True)
-    assert _tree(folder) == ["a.png", "predictions.json"]
-    assert json.loads((folder / "predictions.json").read_text()) == []
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -262,68 +130,6 @@ def test_classes_that_do_not_exist_are_refused() -> None:
         class_indices(("2",), ("red", "blue"))
 
 
-def test_equal_names_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    red = _scene((256, 320), red=(32, 64, 96, 128))
-    for name in ("x/a.png", "y/a.png", "y/a.jpg", "y/A-2.png"):
-        _save(tmp_path / "in" / name, red)
-    folder = _run(tmp_path, tmp_path / "in/**/*", save_txt=True, save_crop=True, save_json=True)
-    stems = ["a", "A-2", "a-3", "a-4"]
-    assert _tree(folder) == sorted(
-        ["a.png", "A-2.png", "a-3.jpg", "a-4.png", "predictions.json"]
-        + [f"labels/{stem}.txt" for stem in stems]
-        + [f"crops/red/{stem}.jpg" for stem in stems]
-    )
-    names = [entry["file_name"] for entry in json.loads((folder / "predictions.json").read_text())]
-    assert names == ["x/a.png", "y/A-2.png", "y/a.jpg", "y/a.png"]
-
-
-def _clip(path: Path, frames: int = 6, size: tuple[int, int] = (320, 256), fps: float = 12) -> Path:
-    """A red square that moves 20 px to the right per frame."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-    for index in range(frames):
-        writer.write(_scene(size[::-1], red=(20 * index + 20, 100, 20 * index + 100, 180)))
-    writer.release()
-    return path
-
-
-def test_a_video_comes_back_annotated_frame_by_frame(tmp_path: Path) -> None:
-    folder = _run(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_txt=True, save_json=True, save_crop=True)
-    numbers = range(1, 7)
-    assert _tree(folder) == sorted(
-        ["clip.mp4", "predictions.json"]
-        + [f"labels/clip_{number}.txt" for number in numbers]
-        + [f"crops/red/clip_{number}.jpg" for number in numbers]
-    )
-    entries = json.loads((folder / "predictions.json").read_text())
-    assert [(entry["frame"], entry["image_id"], entry["file_name"]) for entry in entries] == [
-        (number, number, "clip.mp4") for number in numbers
-    ]
-    for entry, number in zip(entries, numbers, strict=True):
-        np.testing.assert_allclose(entry["bbox"], [20 * number, 100, 80, 80], atol=4)
-    capture = cv2.VideoCapture(str(folder / "clip.mp4"))
-    assert (capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)) == (12, 6)
-    assert capture.read()[1].shape == (256, 320, 3)
-
-
-def test_vid_stride_makes_a_video_of_the_same_length_in_seconds(tmp_path: Path) -> None:
-    folder = _run(tmp_path, _clip(tmp_path / "in/clip.mp4"), vid_stride=3, save_txt=True)
-    assert [name for name in _tree(folder) if "labels" in name] == ["labels/clip_1.txt", "labels/clip_4.txt"]
-    capture = cv2.VideoCapture(str(folder / "clip.mp4"))
-    assert (capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)) == (4, 2)
-
-
-def test_videos_of_odd_size_and_pictures_with_the_names_of_their_frames(tmp_path: Path) -> None:
-    _clip(tmp_path / "in/clip.mp4", frames=2, size=(161, 121))
-    _clip(tmp_path / "in/clip.avi.mp4", frames=2)
-    _save(tmp_path / "in/clip_1.png", _scene((256, 320), red=(32, 64, 96, 128)))
-    folder = _run(tmp_path, tmp_path / "in", save_txt=True)
-    labels = [name for name in _tree(folder) if name.startswith("labels")]
-    assert len(labels) == 5
-    assert "labels/clip_1-2.txt" in labels
-    assert cv2.VideoCapture(str(folder / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 2
-
-
 def test_a_broken_file_among_many_is_reported_and_the_rest_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -351,160 +157,15 @@ def test_a_single_broken_file_is_bad_input_and_leaves_no_folder(tmp_path: Path) 
     assert not (tmp_path / "runs").exists()
 
 
-def test_runs_are_numbered_and_exist_ok_replaces(tmp_path: Path) -> None:
-    path = _save(tmp_path / "a.png", _scene((256, 320), red=(32, 64, 96, 128)))
-    _run(tmp_path, path, save_txt=True)
-    predict(_options(tmp_path, path), ColourBackend())
-    assert sorted(folder.name for folder in (tmp_path / "runs").iterdir()) == ["exp", "exp2"]
-    _save(path, _scene((256, 320)))
-    folder = _run(tmp_path, path, save_txt=True, exist_ok=True)
-    assert _tree(folder) == ["a.png"], "the label file of the earlier run is out of date"
-    assert (cv2.imread(str(folder / "a.png")) == 128).all()
-
-
-def test_nosave_alone_writes_nothing(tmp_path: Path) -> None:
-    predict(_options(tmp_path, _save(tmp_path / "a.png", _scene((64, 64))), nosave=True), ColourBackend())
-    assert not (tmp_path / "runs").exists()
-
-
-class _InterruptAfter(ColourBackend):
-    """Ctrl-C, or another error, during the n-th picture."""
-
-    def __init__(self, pictures: int, error: type[BaseException] = KeyboardInterrupt) -> None:
-        super().__init__()
-        self.pictures = pictures
-        self.error = error
-
-    def __call__(self, images: Tensor) -> Tensor:
-        if len(self.shapes) == self.pictures:
-            raise self.error
-        return super().__call__(images)
-
-
-def test_ctrl_c_finishes_the_video_and_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = _options(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_json=True)
-    assert predict(options, _InterruptAfter(3)) == 130
-    assert _tree(tmp_path / "runs/exp") == ["clip.mp4", "predictions.json"]
-    assert cv2.VideoCapture(str(tmp_path / "runs/exp/clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
-    assert len(json.loads((tmp_path / "runs/exp/predictions.json").read_text())) == 3
-    assert "interrupted" in capsys.readouterr().err
-
-
-def test_an_error_leaves_what_an_earlier_run_wrote(tmp_path: Path) -> None:
-    clip = _clip(tmp_path / "in/clip.mp4")
-    folder = _run(tmp_path, clip, save_json=True)
-    before = {name: (folder / name).read_bytes() for name in _tree(folder)}
-    with pytest.raises(MemoryError):
-        predict(_options(tmp_path, clip, save_json=True, exist_ok=True), _InterruptAfter(3, MemoryError))
-    assert {name: (folder / name).read_bytes() for name in _tree(folder)} == before
-
-
-@pytest.mark.parametrize(
-    "display", [{}, {"DISPLAY": ":99"}], ids=["no display", "headless OpenCV or a display that is not there"]
-)
-def test_view_img_without_a_window_is_refused_before_work_starts(
-    tmp_path: Path, display: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if display and "GUI:                           NONE" not in cv2.getBuildInformation():
-        pytest.skip("this OpenCV has windows, and Qt would abort the process")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in display.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(EngineError, match="--view-img"):
-        predict(_options(tmp_path, tmp_path / "missing.jpg", view_img=True), ColourBackend())
-
-
-def test_view_img_shows_the_annotated_pictures_until_q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a", "b", "c"):
-        _save(tmp_path / f"in/{name}.png", _scene((240, 320), red=(100, 100, 200, 200)))
-    shown: list[tuple[str, np.ndarray]] = []
-    keys = iter([ord(" "), ord("q")])
-    monkeypatch.setattr(predict_module, "require_window", lambda: None)
-    monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append((Path(title).name, image)))
-    monkeypatch.setattr(cv2, "waitKey", lambda delay: next(keys))
-    monkeypatch.setattr(cv2, "destroyWindow", lambda title: None)
-    assert predict(_options(tmp_path, tmp_path / "in", view_img=True, nosave=True), ColourBackend()) == 0
-    assert [name for name, _ in shown] == ["a.png", "b.png"]
-    assert (shown[0][1] != _scene((240, 320), red=(100, 100, 200, 200))).any()
-
-
-def test_a_stream_is_saved_as_a_video_under_a_name_without_its_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = str(_clip(tmp_path / "in/clip.mp4"))
-
-    class Reader:
-        """All frames of the clip, where the real one keeps only the newest."""
-
-        def __init__(self, address: str, label: str, vid_stride: int) -> None:
-            self.label, self.error = label, None
-            self._capture = cv2.VideoCapture(clip)
-            self.ended = False
-            self._index = -1
-
-        def take(self, timeout_s: float) -> Any:
-            good, image = self._capture.read()
-            self._index += 1
-            self.ended = not good
-            return LiveFrame(image, self._index, 25.0) if good else None
-
-        def close(self) -> None:
-            pass
-
-    monkeypatch.setattr("data.sources.LiveReader", Reader)
-    folder = _run(tmp_path, "rtsp://me:secret@camera:554/live", save_txt=True, save_json=True)
-    assert [name for name in _tree(folder) if "labels" not in name] == ["predictions.json", "rtsp_camera_554_live.mp4"]
-    assert len(list((folder / "labels").iterdir())) == 6
-    assert "secret" not in (folder / "predictions.json").read_text()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir(mode=0o555)
-    with pytest.raises(EngineError, match="--project"):
-        predict(_options(tmp_path, _save(tmp_path / "a.png", _scene((64, 64)))), ColourBackend())
-
-
-def test_a_project_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "runs").write_text("")
-    with pytest.raises(EngineError, match="--project"):
-        predict(_options(tmp_path, _save(tmp_path / "a.png", _scene((64, 64)))), ColourBackend())
-
-
-@pytest.mark.parametrize("name", ["photo.webp", "photo.bmp", "photo.tif", "scan.pgm", "anim.gif"])
-def test_formats_keep_their_ending_where_opencv_writes_it(tmp_path: Path, name: str) -> None:
-    encoded = io.BytesIO()
-    kind = {"webp": "WEBP", "bmp": "BMP", "tif": "TIFF", "pgm": "PPM", "gif": "GIF"}[name.split(".")[1]]
-    Image.new("L" if kind in ("PPM", "GIF") else "RGB", (64, 48), 99).save(encoded, kind)
-    (tmp_path / name).write_bytes(encoded.getvalue())
-    (written,) = _run(tmp_path, tmp_path / name).iterdir()
-    assert written.name == (name if kind in ("WEBP", "BMP", "TIFF") else f"{Path(name).stem}.jpg")
-    assert cv2.imread(str(written)).shape == (48, 64, 3)
-
-
 @pytest.mark.parametrize("hw", [(1, 1), (2, 3000), (3000, 2)])
 def test_extreme_pictures(tmp_path: Path, hw: tuple[int, int]) -> None:
     folder = _run(tmp_path, _save(tmp_path / "a.png", _scene(hw)), save_txt=True)
     assert cv2.imread(str(folder / "a.png")).shape == (*hw, 3)
 
 
-def test_class_names_that_are_no_folder_names(tmp_path: Path) -> None:
-    backend = ColourBackend(names=("../red/or:not", ".."))
-    image = _scene((256, 320), red=(32, 64, 96, 128), blue=(160, 128, 320, 256))
-    options = _options(tmp_path, _save(tmp_path / "a.png", image), save_crop=True, nosave=True)
-    assert predict(options, backend) == 0
-    assert _tree(tmp_path / "runs/exp") == ["crops/_/a.jpg", "crops/_red_or_not/a.jpg"]
-
-
 def test_detections_are_checked_when_made() -> None:
     with pytest.raises(ValueError, match="must be"):
         Detections(np.zeros((2, 4), np.float32), np.zeros(1, np.float32), np.zeros(2, np.int64))
-
-
-def test_unique_names_ignore_case() -> None:
-    unique = detect_output.UniqueNames()
-    assert [unique(name) for name in ("a", "A", "a", "a-2", "b")] == ["a", "A-2", "a-3", "a-2-2", "b"]
 
 
 def test_back_ends_are_found_by_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

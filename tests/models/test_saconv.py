@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import deform_conv2d
 
 from models.blocks.conv import Conv
@@ -25,25 +23,10 @@ from models.blocks.csp import C3
 from models.blocks.local_average import reflect_pad
 from models.blocks.saconv import SAConv2d
 from models.errors import ConfigError
+from tests.models.saconv_variants import VARIANTS
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 GOLDEN_FILES = sorted(GOLDEN.glob("saconv2d_*.npz"))
-VARIANTS = {
-    "plain": {"k": 3},
-    "stride": {"k": 3, "s": 2},
-    "point": {"k": 1},
-    "groups": {"k": 5, "g": 2},
-    "dilated": {"k": 3, "d": 2},
-    "stem": {"k": 6, "s": 2, "p": 2},
-    "deform": {"k": 3, "use_deform": True},
-    "deform_groups": {"k": 3, "s": 2, "g": 2, "use_deform": True},
-}
-
-
-@pytest.fixture(scope="session")
-def make(randomise: Any) -> Callable[[str], SAConv2d]:
-    """Makes a variant's block, with random weights and statistics, in evaluation mode."""
-    return lambda variant: randomise(SAConv2d(8, 12, **VARIANTS[variant])).eval()
 
 
 @pytest.fixture(scope="session")
@@ -77,19 +60,6 @@ def numpy_reflect(plane: Tensor, pad: int) -> Tensor:
     """numpy's reflection of one `(H, W)` plane, differentiable: it is applied to the pixels' numbers."""
     numbers = np.arange(plane.numel()).reshape(plane.shape)
     return plane.flatten()[torch.from_numpy(np.pad(numbers, pad, mode="reflect"))]
-
-
-class Recorder(TorchDispatchMode):
-    """The name of each operation that runs, with the shape of its first argument."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[str, tuple[int, ...]]] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        shape = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else ()
-        self.calls.append((func.__name__.split(".")[0], shape))
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.skipif(not GOLDEN_FILES, reason="needs ../shared/golden")
@@ -338,28 +308,6 @@ def test_reflect_pad_is_numpys(size: tuple[int, int], pads: tuple[int, int, int,
     np.testing.assert_array_equal(reflect_pad(x, pads).numpy(), expected[:, :, rows, columns])
 
 
-def test_switch_pools_one_channel_and_only_where_the_stride_looks(make: Any) -> None:
-    with Recorder() as record, torch.no_grad():
-        make("stride")(torch.randn(2, 8, 16, 16))
-    pooled = [shape for name, shape in record.calls if name == "avg_pool2d"]
-    assert pooled == [(2, 1, 20, 20)]
-
-
-def test_fused_form_standardises_nothing_and_has_no_batchnorm(make: Any) -> None:
-    block = make("plain")
-    x = torch.randn(1, 8, 9, 9)
-    with Recorder() as record, torch.no_grad():
-        block(x)
-    unfused = {name for name, _ in record.calls}
-    block.fuse()
-    with Recorder() as record, torch.no_grad():
-        block(x)
-    fused = {name for name, _ in record.calls}
-    assert any("var_mean" in name for name in unfused)
-    assert any("batch_norm" in name for name in unfused)
-    assert not any("var" in name or "batch_norm" in name for name in fused)
-
-
 def test_autograd_keeps_three_kernels_and_one_map_beyond_plain() -> None:
     """Kept for the backward pass: kernel, standardised kernel, large kernel; and the difference of the branches."""
 
@@ -385,24 +333,3 @@ def test_autograd_keeps_three_kernels_and_one_map_beyond_plain() -> None:
     assert ours[12, 8, 3, 3] <= 3
     assert ours[2, 12, 16, 16] <= plain[2, 12, 16, 16] + 1
     assert ours[2, 8, 16, 16] <= plain[2, 8, 16, 16]
-
-
-@pytest.mark.parametrize("bn_scale", ["as_is", "zero", "tiny", "negative"])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_fuse_equals_unfused(variant: str, bn_scale: str, make: Any, close: Any) -> None:
-    block = make(variant)
-    block.bn.eps = 1e-3
-    with torch.no_grad():
-        if bn_scale != "as_is":
-            block.bn.weight[::2] = {"zero": 0.0, "tiny": 1e-9, "negative": -0.7}[bn_scale]
-    x = torch.randn(2, 8, 9, 11)
-    with torch.no_grad():
-        expected = block(x)
-        fused = block.fuse()
-        assert fused is block
-        close(fused(x), expected, 1e-5)
-        close(fused.fuse()(x), expected, 1e-5)
-        close(pickle.loads(pickle.dumps(fused))(x), expected, 1e-5)  # noqa: S301
-        half = copy.deepcopy(fused).bfloat16()(x.bfloat16())
-        assert bool(half.isfinite().all())
-    assert not any(parameter.requires_grad for parameter in fused.parameters())
