@@ -1,4 +1,4 @@
-"""What tests of several folders share. Test modules cannot import one another, so helpers come as fixtures."""
+"""What tests of several folders share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of training share. Test modules cannot import one another, so helpers come as fixtures."""
+"""What the tests of training share."""
 
 from __future__ import annotations
 
