@@ -104,7 +104,9 @@ class Trainer:
         options, hyp = self.options, self.hyp.training
         self.epochs = options.epochs
         self.schedule = Schedule(hyp, options.epochs, len(self.train_loader), options.batch_size, options.cos_lr)
-        self.optimizer = build_optimizer(self.model, options.optimizer, hyp, self.schedule.weight_decay)
+        self.optimizer = build_optimizer(
+            self.model, options.optimizer, hyp, self.schedule.weight_decay, pretrained=bool(options.weights)
+        )
         self.criterion = self.model.head.build_loss(hyp.gains(options.imgsz)).to(self.device)
         self.ema = build_ema(self.model, self.schedule.updates)
         mixed = self.precision == torch.float16

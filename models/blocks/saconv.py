@@ -67,6 +67,17 @@ class SAConv2d(nn.Module):
         "offset_s": 0.1,
         "offset_l": 0.1,
     }
+    # Where the kernels have been taken over, BatchNorm keeps up. The gradient of `weight_diff` is that of a kernel
+    # times 1 - switch, and its effect on the output has the same factor once more: at |1 - switch| of 0.1 to 0.2 it
+    # needs a rate of about 1 / (1 - switch)^2 to learn as a kernel does. At the factor 1 it ends at a hundredth of the
+    # kernel, and the large branch stays the small one's copy.
+    finetune_rate_factors: ClassVar[Mapping[str, float]] = {
+        **rate_factors,
+        "pre_context": 1.0,
+        "post_context": 1.0,
+        "switch": 1.0,
+        "weight_diff": 30.0,
+    }
 
     def __init__(
         self,

@@ -110,10 +110,11 @@ def test_ema_follows_its_formula_and_copies_counters(updates: int, ramp: int) ->
     assert not any(parameter.requires_grad for parameter in ema.module.parameters())
 
 
-class Slow(nn.Module):
-    """A block that asks for a tenth of the rate in one of its children and in a parameter of its own."""
+class Paced(nn.Module):
+    """A block with a pace of its own for one of its children and for a parameter."""
 
     rate_factors: ClassVar = {"context": 0.1, "difference": 0.1}
+    finetune_rate_factors: ClassVar = {"context": 2.0, "difference": 30.0}
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class Slow(nn.Module):
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_a_block_can_slow_its_parameters_down(name: str) -> None:
-    model = nn.Sequential(Slow(), nn.BatchNorm2d(2))
+    model = nn.Sequential(Paced(), nn.BatchNorm2d(2))
     optimizer = build_optimizer(model, name, HYP, 0.01)
     Schedule(HYP, 100, 50, 16).apply(optimizer, 0, 1000)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -133,3 +134,27 @@ def test_a_block_can_slow_its_parameters_down(name: str) -> None:
     slow = {id(p) for p in (*model[0].context.parameters(), model[0].difference)}
     for key, rate in rates.items():
         assert rate == pytest.approx(HYP.lr0 * (0.1 if key in slow else 1))
+
+
+@pytest.mark.parametrize(("name", "factors"), [("SGD", (2.0, 30.0)), ("Adam", (0.1, 0.1)), ("AdamW", (0.1, 0.1))])
+def test_pretrained_kernels_allow_another_pace_under_sgd(name: str, factors: tuple[float, float]) -> None:
+    block = Paced()
+    optimizer = build_optimizer(block, name, HYP, 0.01, pretrained=True)
+    schedule = Schedule(HYP, 100, 50, 16)
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert len(groups) == len(list(block.parameters()))
+    schedule.apply(optimizer, 0, 0)
+    warm = HYP.warmup_bias_lr
+    assert groups[id(block.conv.bias)]["lr"] == warm
+    assert groups[id(block.context.bias)]["lr"] == pytest.approx(0 if name == "SGD" else 0.1 * warm)
+    schedule.apply(optimizer, 0, 1000)
+    for parameter, factor in ((block.context.weight, factors[0]), (block.difference, factors[1]), (block.conv.bias, 1)):
+        assert groups[id(parameter)]["lr"] == pytest.approx(HYP.lr0 * factor)
+    assert groups[id(block.context.bias)]["weight_decay"] == 0
+
+
+def test_a_block_with_one_pace_keeps_it_when_pretrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Paced, "finetune_rate_factors")
+    block = Paced()
+    optimizer = build_optimizer(block, "SGD", HYP, 0.01, pretrained=True)
+    assert {id(p): g["rate_factor"] for g in optimizer.param_groups for p in g["params"]}[id(block.difference)] == 0.1
