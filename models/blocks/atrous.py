@@ -113,10 +113,13 @@ def _deformed(x: Tensor, t: AtrousOperands, geometry: AtrousGeometry) -> tuple[T
     average = local_average(x, (1, 1), geometry.average_pads)
     switch = functional.conv2d(average, t.switch_weight, t.switch_bias, geometry.stride)
     assert t.offset_weight is not None
-    offsets = functional.conv2d(average, t.offset_weight, t.offset_bias, geometry.stride, padding=1).chunk(2, 1)
+    offsets = functional.conv2d(average, t.offset_weight, t.offset_bias, geometry.stride, padding=1)
+    # torchvision's CPU kernel turns an offset into an address: NaN, which a diverged training brings, is one outside
+    # the map and ends the process. With NaN in `x` the result is NaN all the same.
+    offsets = torch.nan_to_num(offsets)
     small, large = (
         _deform_conv(x, offset, kernel, rate, geometry)
-        for offset, kernel, rate in zip(offsets, (t.small, t.large), (1, LARGE_RATE), strict=True)
+        for offset, kernel, rate in zip(offsets.chunk(2, 1), (t.small, t.large), (1, LARGE_RATE), strict=True)
     )
     return switch, small, large
 
@@ -125,10 +128,7 @@ def _deform_conv(x: Tensor, offset: Tensor, kernel: Tensor, rate: int, geometry:
     padding, dilation = geometry.branch(rate)
     # torchvision has no bfloat16 kernel for it, and offsets of a pixel's fraction want the digits of float32.
     precise = torch.promote_types(x.dtype, torch.float32)
-    # torchvision's CPU kernel turns an offset into an address: NaN, which a diverged training brings, is one outside
-    # the map and ends the process. With NaN in `x` the result is NaN all the same.
-    shift = torch.nan_to_num(offset.to(precise))
-    y = deform_conv2d(x.to(precise), shift, kernel.to(precise), None, geometry.stride, padding, dilation)
+    y = deform_conv2d(x.to(precise), offset.to(precise), kernel.to(precise), None, geometry.stride, padding, dilation)
     return y.to(offset.dtype)
 
 

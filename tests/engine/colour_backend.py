@@ -50,7 +50,7 @@ class ColourBackend(Backend):
         return torch.tensor(rows or [[0.0] * (5 + len(self.names))], dtype=torch.float32)[None]
 
 
-def _scene(hw: tuple[int, int], red: Sequence[int] = (), blue: Sequence[int] = ()) -> np.ndarray:
+def draw(hw: tuple[int, int], red: Sequence[int] = (), blue: Sequence[int] = ()) -> np.ndarray:
     """Grey picture with filled rectangles x1, y1, x2, y2."""
     image = np.full((*hw, 3), 128, np.uint8)
     for box, colour in ((red, RED), (blue, BLUE)):
@@ -59,21 +59,21 @@ def _scene(hw: tuple[int, int], red: Sequence[int] = (), blue: Sequence[int] = (
     return image
 
 
-def _save(path: Path, image: np.ndarray) -> Path:
+def save(path: Path, image: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image)
     return path
 
 
-def _options(tmp_path: Path, source: object, **changes: Any) -> DetectOptions:
+def setup(tmp_path: Path, source: object, **changes: Any) -> DetectOptions:
     return replace(DetectOptions("unused.pt", str(source), project=str(tmp_path / "runs")), **changes)
 
 
-def _run(tmp_path: Path, source: object, **changes: Any) -> Path:
+def run(tmp_path: Path, source: object, **changes: Any) -> Path:
     """A run that must succeed; its folder."""
-    assert predict(_options(tmp_path, source, **changes), ColourBackend()) == 0
+    assert predict(setup(tmp_path, source, **changes), ColourBackend()) == 0
     return tmp_path / "runs" / changes.get("name", "exp")
 
 
-def _tree(folder: Path) -> list[str]:
+def tree(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -22,7 +22,7 @@ YAML = {
 }
 
 
-def _network(module: Any, **attributes: Any) -> nn.Module:
+def make_network(module: Any, **attributes: Any) -> nn.Module:
     conv, head, model = module.Conv(), module.Detect(), module.DetectionModel()
     conv.conv, conv.bn, conv.act = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.SiLU()
     head.register_buffer("anchors", torch.tensor([[[5.0, 6.5], [8.0, 15.0]]]))
@@ -35,7 +35,7 @@ def _network(module: Any, **attributes: Any) -> nn.Module:
     return model
 
 
-def _save(content: Any, path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool = False) -> Path:
+def save_foreign(content: Any, path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool = False) -> Path:
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     monkeypatch.delitem(sys.modules, "models.yolo", raising=False)
     return path

@@ -22,7 +22,7 @@ from engine.errors import EngineError
 from engine.source import load_source
 from models import build_model
 from models.detector import Detector
-from tests.engine.foreign_network import YAML, _network, _save
+from tests.engine.foreign_network import YAML, make_network, save_foreign
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 WEIGHTS = SHARED / "weights" / "yolov5n.pt"
@@ -33,9 +33,9 @@ WEIGHTS = SHARED / "weights" / "yolov5n.pt"
 def test_modules_become_a_state_dict(
     legacy: bool, foreign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = _network(foreign).half()
+    model = make_network(foreign).half()
     expected = {key: value.float() for key, value in model.state_dict().items() if "anchor_grid" not in key}
-    source = load_source(_save({"model": model, "ema": None}, tmp_path / "a.pt", monkeypatch, legacy))
+    source = load_source(save_foreign({"model": model, "ema": None}, tmp_path / "a.pt", monkeypatch, legacy))
     assert source.names == ["cat", "dog"]
     assert source.origin == "YOLOv5 checkpoint"
     assert source.yaml == {key: value for key, value in YAML.items() if key != "yaml_key_of_a_fork"}
@@ -47,7 +47,7 @@ def test_modules_become_a_state_dict(
 
 def test_what_lies_beside_the_weights(foreign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Average preferred; names as a map; a training's NumPy figures, paths and optimiser do no harm."""
-    model, ema = _network(foreign), _network(foreign, names={1: "dog", 0: "cat"})
+    model, ema = make_network(foreign), make_network(foreign, names={1: "dog", 0: "cat"})
     content = {
         "model": model,
         "ema": ema,
@@ -59,7 +59,7 @@ def test_what_lies_beside_the_weights(foreign: Any, tmp_path: Path, monkeypatch:
         "sets": {1, 2},
     }
     expected = ema.state_dict()["model.0.conv.weight"]
-    source = load_source(_save(content, tmp_path / "a.pt", monkeypatch))
+    source = load_source(save_foreign(content, tmp_path / "a.pt", monkeypatch))
     assert torch.equal(source.state["model.0.conv.weight"], expected)
     assert (source.names, source.imgsz) == (["cat", "dog"], 320)
 

@@ -21,7 +21,7 @@ from torch import nn
 from engine.errors import EngineError
 from engine.foreign import StandIn, read_foreign
 from engine.source import load_source
-from tests.engine.foreign_network import _network, _save
+from tests.engine.foreign_network import make_network, save_foreign
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +43,7 @@ def _marker(tmp_path: Path) -> Path:
 def _evil(kind: str, foreign: Any, tmp_path: Path) -> Any:
     command = f"open({str(_marker(tmp_path))!r}, 'w')"
     shell = Calls(os.system, f"touch {_marker(tmp_path)}")
-    network = _network(foreign)
+    network = make_network(foreign)
     if kind == "nested in a module":
         network.model[0].hidden = [{"deep": shell}]
         return network
@@ -91,8 +91,8 @@ def test_what_would_run_code_is_refused(
     kind: str, legacy: bool, foreign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Under "ema" too, where the file starts with a good model.
-    content = {"model": _network(foreign), "ema": _evil(kind, foreign, tmp_path)}
-    path = _save(content, tmp_path / "evil.pt", monkeypatch, legacy)
+    content = {"model": make_network(foreign), "ema": _evil(kind, foreign, tmp_path)}
+    path = save_foreign(content, tmp_path / "evil.pt", monkeypatch, legacy)
     with pytest.raises(EngineError, match=r"evil\.pt: it is not loaded, since it might run code: it ") as caught:
         load_source(path)
     assert "\n" not in str(caught.value)
@@ -132,7 +132,7 @@ def test_formats_with_other_readers_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
 def test_truncated(share: float, foreign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _save({"model": _network(foreign)}, tmp_path / "a.pt", monkeypatch)
+    path = save_foreign({"model": make_network(foreign)}, tmp_path / "a.pt", monkeypatch)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(EngineError, match=r"a\.pt: .*damaged") as caught:
         load_source(path)

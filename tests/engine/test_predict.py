@@ -21,7 +21,7 @@ from engine.detect_options import DetectOptions
 from engine.detect_output import Detections
 from engine.errors import EngineError
 from engine.predict import Predictor, class_indices, predict
-from tests.engine.colour_backend import ColourBackend, _options, _run, _save, _scene, _tree
+from tests.engine.colour_backend import ColourBackend, draw, run, save, setup, tree
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ from tests.engine.colour_backend import ColourBackend, _options, _run, _save, _s
 )
 def test_boxes_land_where_the_rectangles_are(hw: tuple[int, int], red: tuple[int, ...], imgsz: tuple[int, ...]) -> None:
     backend = ColourBackend()
-    found = Predictor(backend, imgsz=imgsz)(_scene(hw, red))
+    found = Predictor(backend, imgsz=imgsz)(draw(hw, red))
     assert found.classes.tolist() == [0]
     np.testing.assert_allclose(found.scores, [0.9])
     # one pixel of the network's input, in pixels of the picture, for the rounding at the edges
@@ -63,7 +63,7 @@ def test_the_input_is_a_rectangle_of_whole_strides(
     hw: tuple[int, int], imgsz: tuple[int, ...], expected: tuple[int, int]
 ) -> None:
     backend = ColourBackend()
-    Predictor(backend, imgsz=imgsz)(_scene(hw))
+    Predictor(backend, imgsz=imgsz)(draw(hw))
     assert backend.shapes == [(1, 3, *expected)]
 
 
@@ -74,13 +74,13 @@ def test_boxes_are_clipped_to_the_picture_and_those_in_the_border_are_gone() -> 
             rows = [[160, 128, 400, 300, 0.9, 1, 0], [160, 3, 100, 6, 0.8, 0, 1]]
             return torch.tensor([rows], dtype=torch.float32)
 
-    found = Predictor(Fixed())(_scene((240, 320)))
+    found = Predictor(Fixed())(draw((240, 320)))
     assert found.boxes_xyxy.tolist() == [[0, 0, 320, 240]]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_honoured(tmp_path: Path, orientation: int) -> None:
-    upright = _scene((240, 320), red=(20, 30, 120, 90))
+    upright = draw((240, 320), red=(20, 30, 120, 90))
     stored = {
         1: upright,
         2: upright[:, ::-1],
@@ -95,7 +95,7 @@ def test_exif_orientation_is_honoured(tmp_path: Path, orientation: int) -> None:
     exif[0x0112] = orientation
     path = tmp_path / "photo.jpg"
     Image.fromarray(np.ascontiguousarray(stored[..., ::-1])).save(path, exif=exif, quality=95)
-    folder = _run(tmp_path, path, save_json=True)
+    folder = run(tmp_path, path, save_json=True)
     (entry,) = json.loads((folder / "predictions.json").read_text())
     np.testing.assert_allclose(entry["bbox"], [20, 30, 100, 60], atol=1.5)
     assert cv2.imread(str(folder / "photo.jpg")).shape == (240, 320, 3)
@@ -116,8 +116,8 @@ def test_exif_orientation_is_honoured(tmp_path: Path, orientation: int) -> None:
 )
 def test_flags_that_choose_detections(tmp_path: Path, changes: dict[str, Any], expected: list[str]) -> None:
     # red around blue: the boxes overlap by 0.81
-    image = _scene((320, 320), red=(100, 100, 200, 200), blue=(105, 105, 195, 195))
-    folder = _run(tmp_path, _save(tmp_path / "a.png", image), save_json=True, nosave=True, **changes)
+    image = draw((320, 320), red=(100, 100, 200, 200), blue=(105, 105, 195, 195))
+    folder = run(tmp_path, save(tmp_path / "a.png", image), save_json=True, nosave=True, **changes)
     entries = json.loads((folder / "predictions.json").read_text())
     assert [str(entry["category_id"]) for entry in entries] == expected
 
@@ -133,12 +133,12 @@ def test_classes_that_do_not_exist_are_refused() -> None:
 def test_a_broken_file_among_many_is_reported_and_the_rest_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _save(tmp_path / "in/a.png", _scene((64, 64)))
+    save(tmp_path / "in/a.png", draw((64, 64)))
     (tmp_path / "in/b.jpg").write_bytes(b"no picture")
     (tmp_path / "in/c.mp4").write_bytes(b"no video")
-    _save(tmp_path / "in/d.png", _scene((64, 64), red=(10, 10, 40, 40)))
-    assert predict(_options(tmp_path, tmp_path / "in"), ColourBackend()) == 1
-    assert _tree(tmp_path / "runs/exp") == ["a.png", "d.png"]
+    save(tmp_path / "in/d.png", draw((64, 64), red=(10, 10, 40, 40)))
+    assert predict(setup(tmp_path, tmp_path / "in"), ColourBackend()) == 1
+    assert tree(tmp_path / "runs/exp") == ["a.png", "d.png"]
     output = capsys.readouterr()
     assert "image 1/4" in output.out
     assert "a.png: no detections, " in output.out
@@ -153,13 +153,13 @@ def test_a_broken_file_among_many_is_reported_and_the_rest_go_on(
 def test_a_single_broken_file_is_bad_input_and_leaves_no_folder(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"b\.jpg: .*empty"):
-        predict(_options(tmp_path, tmp_path / "b.jpg"), ColourBackend())
+        predict(setup(tmp_path, tmp_path / "b.jpg"), ColourBackend())
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("hw", [(1, 1), (2, 3000), (3000, 2)])
 def test_extreme_pictures(tmp_path: Path, hw: tuple[int, int]) -> None:
-    folder = _run(tmp_path, _save(tmp_path / "a.png", _scene(hw)), save_txt=True)
+    folder = run(tmp_path, save(tmp_path / "a.png", draw(hw)), save_txt=True)
     assert cv2.imread(str(folder / "a.png")).shape == (*hw, 3)
 
 

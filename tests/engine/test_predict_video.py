@@ -15,7 +15,7 @@ from data.live import LiveFrame
 from engine import predict as predict_module
 from engine.errors import EngineError
 from engine.predict import predict
-from tests.engine.colour_backend import ColourBackend, _options, _run, _save, _scene, _tree
+from tests.engine.colour_backend import ColourBackend, draw, run, save, setup, tree
 
 
 def _clip(path: Path, frames: int = 6, size: tuple[int, int] = (320, 256), fps: float = 12) -> Path:
@@ -23,15 +23,15 @@ def _clip(path: Path, frames: int = 6, size: tuple[int, int] = (320, 256), fps: 
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
     for index in range(frames):
-        writer.write(_scene(size[::-1], red=(20 * index + 20, 100, 20 * index + 100, 180)))
+        writer.write(draw(size[::-1], red=(20 * index + 20, 100, 20 * index + 100, 180)))
     writer.release()
     return path
 
 
 def test_a_video_comes_back_annotated_frame_by_frame(tmp_path: Path) -> None:
-    folder = _run(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_txt=True, save_json=True, save_crop=True)
+    folder = run(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_txt=True, save_json=True, save_crop=True)
     numbers = range(1, 7)
-    assert _tree(folder) == sorted(
+    assert tree(folder) == sorted(
         ["clip.mp4", "predictions.json"]
         + [f"labels/clip_{number}.txt" for number in numbers]
         + [f"crops/red/clip_{number}.jpg" for number in numbers]
@@ -48,8 +48,8 @@ def test_a_video_comes_back_annotated_frame_by_frame(tmp_path: Path) -> None:
 
 
 def test_vid_stride_makes_a_video_of_the_same_length_in_seconds(tmp_path: Path) -> None:
-    folder = _run(tmp_path, _clip(tmp_path / "in/clip.mp4"), vid_stride=3, save_txt=True)
-    assert [name for name in _tree(folder) if "labels" in name] == ["labels/clip_1.txt", "labels/clip_4.txt"]
+    folder = run(tmp_path, _clip(tmp_path / "in/clip.mp4"), vid_stride=3, save_txt=True)
+    assert [name for name in tree(folder) if "labels" in name] == ["labels/clip_1.txt", "labels/clip_4.txt"]
     capture = cv2.VideoCapture(str(folder / "clip.mp4"))
     assert (capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)) == (4, 2)
 
@@ -57,9 +57,9 @@ def test_vid_stride_makes_a_video_of_the_same_length_in_seconds(tmp_path: Path) 
 def test_videos_of_odd_size_and_pictures_with_the_names_of_their_frames(tmp_path: Path) -> None:
     _clip(tmp_path / "in/clip.mp4", frames=2, size=(161, 121))
     _clip(tmp_path / "in/clip.avi.mp4", frames=2)
-    _save(tmp_path / "in/clip_1.png", _scene((256, 320), red=(32, 64, 96, 128)))
-    folder = _run(tmp_path, tmp_path / "in", save_txt=True)
-    labels = [name for name in _tree(folder) if name.startswith("labels")]
+    save(tmp_path / "in/clip_1.png", draw((256, 320), red=(32, 64, 96, 128)))
+    folder = run(tmp_path, tmp_path / "in", save_txt=True)
+    labels = [name for name in tree(folder) if name.startswith("labels")]
     assert len(labels) == 5
     assert "labels/clip_1-2.txt" in labels
     assert cv2.VideoCapture(str(folder / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 2
@@ -80,9 +80,9 @@ class _InterruptAfter(ColourBackend):
 
 
 def test_ctrl_c_finishes_the_video_and_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = _options(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_json=True)
+    options = setup(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_json=True)
     assert predict(options, _InterruptAfter(3)) == 130
-    assert _tree(tmp_path / "runs/exp") == ["clip.mp4", "predictions.json"]
+    assert tree(tmp_path / "runs/exp") == ["clip.mp4", "predictions.json"]
     assert cv2.VideoCapture(str(tmp_path / "runs/exp/clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
     assert len(json.loads((tmp_path / "runs/exp/predictions.json").read_text())) == 3
     assert "interrupted" in capsys.readouterr().err
@@ -90,11 +90,11 @@ def test_ctrl_c_finishes_the_video_and_the_results(tmp_path: Path, capsys: pytes
 
 def test_an_error_leaves_what_an_earlier_run_wrote(tmp_path: Path) -> None:
     clip = _clip(tmp_path / "in/clip.mp4")
-    folder = _run(tmp_path, clip, save_json=True)
-    before = {name: (folder / name).read_bytes() for name in _tree(folder)}
+    folder = run(tmp_path, clip, save_json=True)
+    before = {name: (folder / name).read_bytes() for name in tree(folder)}
     with pytest.raises(MemoryError):
-        predict(_options(tmp_path, clip, save_json=True, exist_ok=True), _InterruptAfter(3, MemoryError))
-    assert {name: (folder / name).read_bytes() for name in _tree(folder)} == before
+        predict(setup(tmp_path, clip, save_json=True, exist_ok=True), _InterruptAfter(3, MemoryError))
+    assert {name: (folder / name).read_bytes() for name in tree(folder)} == before
 
 
 @pytest.mark.parametrize(
@@ -110,21 +110,21 @@ def test_view_img_without_a_window_is_refused_before_work_starts(
     for name, value in display.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(EngineError, match="--view-img"):
-        predict(_options(tmp_path, tmp_path / "missing.jpg", view_img=True), ColourBackend())
+        predict(setup(tmp_path, tmp_path / "missing.jpg", view_img=True), ColourBackend())
 
 
 def test_view_img_shows_the_annotated_pictures_until_q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b", "c"):
-        _save(tmp_path / f"in/{name}.png", _scene((240, 320), red=(100, 100, 200, 200)))
+        save(tmp_path / f"in/{name}.png", draw((240, 320), red=(100, 100, 200, 200)))
     shown: list[tuple[str, np.ndarray]] = []
     keys = iter([ord(" "), ord("q")])
     monkeypatch.setattr(predict_module, "require_window", lambda: None)
     monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append((Path(title).name, image)))
     monkeypatch.setattr(cv2, "waitKey", lambda delay: next(keys))
     monkeypatch.setattr(cv2, "destroyWindow", lambda title: None)
-    assert predict(_options(tmp_path, tmp_path / "in", view_img=True, nosave=True), ColourBackend()) == 0
+    assert predict(setup(tmp_path, tmp_path / "in", view_img=True, nosave=True), ColourBackend()) == 0
     assert [name for name, _ in shown] == ["a.png", "b.png"]
-    assert (shown[0][1] != _scene((240, 320), red=(100, 100, 200, 200))).any()
+    assert (shown[0][1] != draw((240, 320), red=(100, 100, 200, 200))).any()
 
 
 def test_a_stream_is_saved_as_a_video_under_a_name_without_its_password(
@@ -151,7 +151,7 @@ def test_a_stream_is_saved_as_a_video_under_a_name_without_its_password(
             pass
 
     monkeypatch.setattr("data.sources.LiveReader", Reader)
-    folder = _run(tmp_path, "rtsp://me:secret@camera:554/live", save_txt=True, save_json=True)
-    assert [name for name in _tree(folder) if "labels" not in name] == ["predictions.json", "rtsp_camera_554_live.mp4"]
+    folder = run(tmp_path, "rtsp://me:secret@camera:554/live", save_txt=True, save_json=True)
+    assert [name for name in tree(folder) if "labels" not in name] == ["predictions.json", "rtsp_camera_554_live.mp4"]
     assert len(list((folder / "labels").iterdir())) == 6
     assert "secret" not in (folder / "predictions.json").read_text()

@@ -288,7 +288,7 @@ def test_nan_does_not_end_the_process(where: str, make: Any) -> None:
     else:
         torch.nn.init.constant_(block.offset_l.bias, torch.nan)
     y = block(x)
-    assert y[0].isnan().all() == (where == "map")  # said, not hidden, and only of the image that brought it
+    assert y[0].isnan().all() == (where == "map")  # only of the image that brought it
     assert y[1].isfinite().all()
 
 
