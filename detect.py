@@ -2,8 +2,8 @@
 
 import sys
 
-from engine.cli import run_cli
-from engine.detect_cli import main
+from engine.cli.detect import main
+from engine.cli.run import run_cli
 
 if __name__ == "__main__":
     sys.exit(run_cli(main))

@@ -2,8 +2,8 @@
 
 import sys
 
-from engine.cli import run_cli
-from engine.val_cli import main
+from engine.cli.run import run_cli
+from engine.cli.val import main
 
 if __name__ == "__main__":
     sys.exit(run_cli(main))

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.measure import Function, peak_memory, time_in_turn
 from benchmarks.published import PublishedSAConv2d, TwoConvolutions
 from benchmarks.report import Setting, geometric_mean, parser_for, setting_from, write_json
-from engine.cli import run_cli
+from engine.cli.run import run_cli
 from models import Conv, SAConv2d, SPConv
 from models.summary import count_parameters
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import cv2
 
+from data.config import load_dataset_config
 from data.demo import ensure_demo_dataset
-from data.image import read_image
-from data.schema import load_dataset_config
+from data.media.image import read_image
 from engine.backends import open_backend
-from engine.cli import positive_int, run_cli, unit_interval
+from engine.cli.run import positive_int, run_cli, unit_interval
+from engine.detect.predict import Predictor
 from engine.device import select_device
-from engine.draw import draw_detections, draw_grid
-from engine.predict import Predictor
-from engine.runs import atomic_path
+from engine.report.draw import draw_detections, draw_grid
+from files.atomic import atomic_path
 
 _SCALE = 2  # the demo's pictures are small; labels need room
 

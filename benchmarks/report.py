@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from engine.cli import positive_int
+from engine.cli.run import positive_int
 from engine.device import describe_device, memory_format_of, precision_of, select_device
-from engine.runs import atomic_path
+from files.atomic import atomic_path
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from data.image import read_image
 from data.letterbox import Letterbox
-from engine.conversion import Outcome
-from engine.source import load_source
-from engine.transfer import transfer_weights
+from data.media.image import read_image
 from models import Detector, build_model
+from models.weights.conversion import Outcome
+from models.weights.source import load_source
+from models.weights.transfer import transfer_weights
 
 HEADERS = ["started as", "taken as is", "converted", "left", "boxes, px", "scores", "mean score"]
 

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from data.errors import DataError
+from files.places import CONFIGS
 
 TRAIN_IMAGES = 400
 VAL_IMAGES = 100
@@ -35,7 +36,7 @@ HUE_SPREAD = 18
 
 VERSION = 1
 """Part of the cache folder's name: raise it whenever a change here changes a picture."""
-CONFIG = Path(__file__).parents[1] / "configs" / "data" / "demo.yaml"
+CONFIG = CONFIGS / "data" / "demo.yaml"
 DEFAULT_ROOT = Path(__file__).parent / "cache" / f"demo-v{VERSION}"
 
 _SUPERSAMPLING = 4

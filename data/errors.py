@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from files.errors import InputError
 
-class DataError(ValueError):
+
+class DataError(InputError):
     """A data set, an annotation file or a source is wrong. One line: the file, the entry and the remedy."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from files.errors import InputError
 
-class EngineError(ValueError):
+
+class EngineError(InputError):
     """A run cannot go on with what it was given. One line: the file or flag, and the remedy."""

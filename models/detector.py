@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from models.config.schema import ModelConfig, load_config
 from models.errors import ConfigError
 from models.heads.base import DetectionHead
 from models.parser import IMAGE, build_rows
 from models.probe import PROBE_SIZE, find_size_divisor, find_strides, trace_rows
-from models.schema import ModelConfig, load_config
 
 # What YOLOv5's checkpoints were trained with; part of the function that a checkpoint computes.
 BATCH_NORM_EPS = 1e-3

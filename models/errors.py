@@ -1,7 +1,13 @@
-"""The error that `models` raises for a configuration it cannot build."""
+"""The errors that `models` raises for input it cannot use."""
 
 from __future__ import annotations
 
+from files.errors import InputError
 
-class ConfigError(ValueError):
+
+class ConfigError(InputError):
     """A model configuration is wrong. The message is one line that names the file, the entry and the remedy."""
+
+
+class WeightsError(InputError):
+    """A checkpoint cannot be read or does not fit. The message is one line that names the file and the remedy."""

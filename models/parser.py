@@ -11,10 +11,10 @@ import models.blocks
 import models.heads  # noqa: F401  (both folders register what they hold)
 from models.arguments import construct, resolve_argument
 from models.blocks.activation import ActivationFactory, default_activation, parse_activation
+from models.config.schema import ModelConfig, RowSpec
 from models.errors import ConfigError
 from models.heads.base import DetectionHead
 from models.registry import Entry, RowContext, RowPlan, lookup
-from models.schema import ModelConfig, RowSpec
 
 IMAGE = -1
 """The index of the image among the sources of a row."""

@@ -1,64 +1,105 @@
-"""Imports go one way: models and data know nothing of each other nor of engine; scripts know engine."""
+"""Imports go one way, and in no circle: scripts -> engine -> {models, data} -> files. Late imports count."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"models", "data", "engine", "benchmarks"}
+from tests.places import ROOT
+
 ALLOWED = {
-    "models": {"models"},
-    "data": {"data"},
-    "engine": {"engine", "models", "data"},
+    "files": {"files"},
+    "models": {"models", "files"},
+    "data": {"data", "files"},
+    "engine": {"engine", "models", "data", "files"},
 }
+PACKAGES = {*ALLOWED, "benchmarks"}
+SCRIPTS = ["train.py", "val.py", "detect.py"]
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@cache
+def syntax_tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def imports(file: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every import of a file, at any depth of its code: the module, and the names taken from it."""
+    for node in ast.walk(syntax_tree(file)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or "", tuple(alias.name for alias in node.names)
 
 
 def imported_packages(file: Path) -> set[str]:
-    """Our own packages that a file imports, at any depth of its code."""
+    return {module.split(".")[0] for module, _ in imports(file)} & PACKAGES
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_files(file: Path, known: set[str]) -> set[str]:
+    """The modules among `known` that a file imports, `from package import module` included."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            found.add((node.module or "").split(".")[0])
-    return found & PACKAGES
+    for module, names in imports(file):
+        found |= {module, *(f"{module}.{name}" for name in names)} & known
+    return found
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))
 def test_packages_import_one_way(package: str) -> None:
-    files = sorted((ROOT / package).rglob("*.py"))
-    assert files
-    for file in files:
+    assert sources(package)
+    for file in sources(package):
         assert imported_packages(file) <= ALLOWED[package], file
 
 
-@pytest.mark.parametrize("script", ["train.py", "val.py", "detect.py"])
+def test_no_circle_within() -> None:
+    files = {module_name(file): file for package in ALLOWED for file in sources(package)}
+    graph = {name: imported_files(file, set(files)) - {name} for name, file in files.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("files import each other: " + " <- ".join(error.args[1]))
+
+
+def test_the_ground_floor_does_without_torch() -> None:
+    for file in sources("files"):
+        assert not {module.split(".")[0] for module, _ in imports(file)} & {"torch", "torchvision", "cv2"}, file
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_thin(script: str) -> None:
     file = ROOT / script
     assert imported_packages(file) == {"engine"}
-    assert len(file.read_text().splitlines()) <= 25
+    assert len(file.read_text().splitlines()) <= 9
 
 
 def test_blocks_do_not_know_the_parser() -> None:
-    for file in sorted((ROOT / "models" / "blocks").glob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                assert (node.module or "").removeprefix("models.").split(".")[0] not in {"parser", "schema", "detector"}
+    for file in sources("models/blocks"):
+        for module, _ in imports(file):
+            assert not module.startswith(("models.parser", "models.config", "models.detector", "models.weights")), file
 
 
 def test_nothing_is_evaluated_or_unpickled() -> None:
     for package in sorted(ALLOWED):
-        for file in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
+        for file in sources(package):
+            for node in ast.walk(syntax_tree(file)):
                 if isinstance(node, ast.Call):
                     name = ast.unparse(node.func)
                     assert name not in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.unsafe_load"}, file
                     if name == "torch.load":
                         given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-                        # The one other reader has an allow-list of names; tests/engine/test_foreign_refused.py.
-                        restricted = file.name == "foreign.py" and given.get("pickle_module") == "reader"
+                        # The one other reader has an allow-list of names: test_foreign_refused.py.
+                        restricted = file.name == "unpickling.py" and given.get("pickle_module") == "reader"
                         assert given["weights_only"] == "True" or restricted, file

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from engine.backends.base import Backend, register_backend
-from engine.checkpoint import load_detector
 from engine.device import memory_format_of
+from models.weights.load import load_detector
 
 
 @register_backend(".pt", ".pth")

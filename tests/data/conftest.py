@@ -22,8 +22,8 @@ def bccd() -> Path:
 @pytest.fixture
 def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("data.scan.CACHE_FOLDER", folder)
-    monkeypatch.setattr("data.store.CACHE_FOLDER", folder)
+    monkeypatch.setattr("data.coco.scan.CACHE_FOLDER", folder)
+    monkeypatch.setattr("data.loading.store.CACHE_FOLDER", folder)
     return folder
 
 

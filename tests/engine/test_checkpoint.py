@@ -12,9 +12,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.checkpoint import FORMAT, load_checkpoint, load_detector, save_checkpoint
-from engine.errors import EngineError
+from engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from files.errors import InputError
 from models import build_model
+from models.weights.load import load_detector
 
 CFG = {
     "nc": 2,
@@ -60,7 +61,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_ran(tmp_path: P
     torch.save({"format": FORMAT, "model": Evil()}, tmp_path / "zip.pt")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil()))
     for name in ("zip.pt", "plain.pt"):
-        with pytest.raises(EngineError, match="it is not loaded, since it might run code") as caught:
+        with pytest.raises(InputError, match="it is not loaded, since it might run code") as caught:
             load_checkpoint(tmp_path / name)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
@@ -72,16 +73,16 @@ def test_truncated_file_is_one_line(tmp_path: Path, share: float) -> None:
     save_checkpoint(path, content())
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(EngineError, match=r"a\.pt: .*damaged") as caught:
+    with pytest.raises(InputError, match=r"a\.pt: .*damaged") as caught:
         load_checkpoint(path)
     assert "\n" not in str(caught.value)
 
 
 def test_foreign_files_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no such checkpoint; check --weights"):
+    with pytest.raises(InputError, match="no such checkpoint; check --weights"):
         load_checkpoint(tmp_path / "none.pt")
     torch.save({"model": {}}, tmp_path / "other.pt")
-    with pytest.raises(EngineError, match="not a checkpoint of this project"):
+    with pytest.raises(InputError, match="not a checkpoint of this project"):
         load_checkpoint(tmp_path / "other.pt")
 
 
@@ -90,17 +91,17 @@ def test_foreign_files_are_one_line(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_bytes_that_are_no_checkpoint_are_one_line(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "noise.pt").write_bytes(data)
-    with pytest.raises(EngineError, match=r"noise\.pt") as caught:
+    with pytest.raises(InputError, match=r"noise\.pt") as caught:
         load_checkpoint(tmp_path / "noise.pt")
     assert "\n" not in str(caught.value)
 
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pt", content(model={"model.0.conv.weight": torch.zeros(1)}))
-    with pytest.raises(EngineError, match="its weights do not fit its configuration"):
+    with pytest.raises(InputError, match="its weights do not fit its configuration"):
         load_detector(tmp_path / "a.pt")
     broken = content()
     del broken["names"]
     save_checkpoint(tmp_path / "b.pt", broken)
-    with pytest.raises(EngineError, match=r"b\.pt"):
+    with pytest.raises(InputError, match=r"b\.pt"):
         load_detector(tmp_path / "b.pt")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
-from engine.runs import atomic_path, next_run_dir
+from engine.runs import next_run_dir
+from files.atomic import atomic_path
 
 
 def test_folders_are_numbered(tmp_path: Path) -> None:

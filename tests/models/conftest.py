@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.saconv import SAConv2d
-from tests.models.saconv_variants import VARIANTS
+from tests.models.blocks.saconv_variants import VARIANTS
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import json
 import math
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,7 @@ from torch import Tensor, nn
 from models import Detector, build_model
 from models.errors import ConfigError
 from models.heads.detect import Detect
-
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
+from tests.places import GOLDEN
 
 
 def golden_value(key: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,8 +12,7 @@ from torch import nn
 
 from models import build_model
 from models.summary import count_flops, count_parameters, main, summarize
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
 
 
 def mapping(*backbone: list[object]) -> dict[str, object]:

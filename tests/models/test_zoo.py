@@ -18,11 +18,11 @@ from torch import nn
 
 from models import Conv, Detector, SAConv2d, SPConv, build_model
 from models.blocks.csp import C3
-from models.schema import CONFIG_FOLDER
+from models.config.schema import CONFIG_FOLDER
 from models.summary import count_flops, count_parameters
+from tests.places import GOLDEN
 
 ZOO = Path(__file__).parent / "zoo"
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 SIZES = {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
 P6_ANCHORS = [
     [19, 27, 44, 40, 38, 94],

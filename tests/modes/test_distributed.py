@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from tests.places import ROOT
+
 if TYPE_CHECKING:
     from tests.modes.conftest import Subject
 
 SCRIPT = Path(__file__).with_name("data_parallel.py")
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-import engine.trainer  # noqa: F401 - once, before the forks
-from data.loader import Loader
-from engine.cli import run_cli
-from engine.coco_eval import CocoEvaluator
-from engine.train_cli import main
+import engine.training.loop  # noqa: F401 - once, before the forks
+from data.loading.loader import Loader
+from engine.cli.run import run_cli
+from engine.cli.train import main
+from engine.metrics.coco import CocoEvaluator
 from models.registry import register, same_channels_rule
 
 STEPS_BEFORE_THE_KILL = 2  # of three per epoch

@@ -17,12 +17,11 @@ import torch
 
 from engine.backends import open_backend
 from engine.checkpoint import save_checkpoint
-from engine.cli import run_cli
-from engine.detect_cli import main
-from engine.predict import Predictor
+from engine.cli.detect import main
+from engine.cli.run import run_cli
+from engine.detect.predict import Predictor
 from models import build_model
-
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
 
 
 @pytest.fixture(scope="module")

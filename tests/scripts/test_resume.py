@@ -18,11 +18,11 @@ import torch
 import yaml
 
 from engine.checkpoint import load_checkpoint, save_checkpoint
-from engine.cli import run_cli
+from engine.cli.run import run_cli
+from engine.cli.train import main, parse_options
 from engine.options import ResumeOptions
-from engine.train_cli import main, parse_options
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("interrupted_training.py")
 EPOCHS = 4
 CFG = {
@@ -182,7 +182,7 @@ def test_early_stopping_and_the_best_epoch_survive(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The best is epoch 1: with patience 3, the training stops after epoch 4.
-    monkeypatch.setattr("engine.trainer.fitness", Interrupt([0.1, 0.3, 0.2, 0.3, 0.1, 0.9, 0.9], at=3))
+    monkeypatch.setattr("engine.training.loop.fitness", Interrupt([0.1, 0.3, 0.2, 0.3, 0.1, 0.9, 0.9], at=3))
     last = tmp_path / "exp" / "weights" / "last.pt"
     assert run_cli(main, flags(folder, tmp_path, "--epochs", 9, "--patience", 3, "--workers", 0)) == 130
     assert load_checkpoint(last)["training"]["progress"]["epoch"] == 3
@@ -192,7 +192,7 @@ def test_early_stopping_and_the_best_epoch_survive(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("engine.trainer.finish_report", interrupted)
+        patch.setattr("engine.training.loop.finish_report", interrupted)
         assert run_cli(main, ["--resume", str(last)]) == 130
     assert load_checkpoint(last)["training"]["progress"]["epoch"] == 5
     assert run_cli(main, ["--resume", str(last)]) == 0

@@ -17,10 +17,10 @@ import pytest
 import torch
 import yaml
 
-from engine.cli import run_cli
-from engine.train_cli import main
+from engine.cli.run import run_cli
+from engine.cli.train import main
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 CFG = {
     "nc": 80,
     "depth_multiple": 1.0,
@@ -124,7 +124,7 @@ def test_it_learns(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_stops_early_when_nothing_improves(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.1, 0.3, 0.2, 0.3, 0.1, 0.9])
-    monkeypatch.setattr("engine.trainer.fitness", lambda _: next(scores))
+    monkeypatch.setattr("engine.training.loop.fitness", lambda _: next(scores))
     more = ("--epochs", 50, "--patience", 3, "--noplots", "--workers", 0)
     assert run_cli(main, flags(folder, tmp_path, *more)) == 0
     assert [row["epoch"] for row in rows(tmp_path / "exp")] == ["0", "1", "2", "3", "4"]

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,12 +13,12 @@ import pytest
 import torch
 
 from engine.checkpoint import save_checkpoint
-from engine.cli import run_cli
-from engine.coco_eval import FIGURES, coco_average_precision
-from engine.val_cli import ValOptions, main, parse_options
+from engine.cli.run import run_cli
+from engine.cli.val import ValOptions, main, parse_options
+from engine.metrics.coco import FIGURES, coco_average_precision
 from models import build_model
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("cat", "dog")
 
 

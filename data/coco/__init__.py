@@ -1,0 +1,1 @@
+"""COCO annotations: read, checked against the pictures, and turned into records."""

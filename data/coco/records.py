@@ -1,0 +1,304 @@
+"""COCO annotations as records: one per image, classes 0..nc-1, boxes cleaned, and an account of what was left out.
+
+Boxes that cannot be trained on are dropped and counted; what is wrong with the file's structure, or with an image file,
+is an error, because nobody could say what was meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.coco.scan import ImageEntry, check_images, files_fingerprint, fingerprint, read_scan, write_scan
+from data.coco.tables import CocoTables, parse_coco, read_coco_bytes
+from data.errors import DataError
+
+CLIP_TOLERANCE = 1e-3
+"""Pixels by which a box may leave its image without being counted as clipped: rounding in the file."""
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a split holds and what was left out of it.
+
+    Attributes:
+        images, boxes: number of images and of usable boxes, those of crowds included.
+        images_without_boxes: images that teach background only.
+        crowd: boxes that stand for a group; ignored in training, passed on to the evaluation.
+        clipped: boxes that were partly outside their image and now end at its border.
+        dropped: number of boxes left out, by reason.
+    """
+
+    images: int
+    boxes: int
+    images_without_boxes: int
+    crowd: int
+    clipped: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """One line for people."""
+        text = f"{_count(self.images, 'image')}, {_count(self.boxes, 'box', 'boxes')}"
+        notes = [f"{self.images_without_boxes} without boxes"] if self.images_without_boxes else []
+        notes += [f"{self.crowd} crowd"] if self.crowd else []
+        text += f" ({', '.join(notes)})" if notes else ""
+        if self.clipped:
+            text += f"; {_count(self.clipped, 'box', 'boxes')} clipped to the image"
+        if total := sum(self.dropped.values()):
+            reasons = ", ".join(f"{number} {reason}" for reason, number in self.dropped.items() if number)
+            text += f"; {_count(total, 'box', 'boxes')} dropped: {reasons}"
+        return text
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """An image and its boxes.
+
+    Attributes:
+        image_id: the id in the annotation file.
+        path: the file.
+        width, height: pixels, as displayed.
+        boxes_xyxy (n, 4) float32: corners in pixels, inside the image.
+        labels (n,) int64: classes 0..nc-1.
+        crowd (n,) bool: the box stands for a group.
+        areas (n,) float32: the object's area in square pixels as the file gives it (of its outline, often), else the
+            box's; COCO's small, medium and large go by it.
+    """
+
+    image_id: int
+    path: Path
+    width: int
+    height: int
+    boxes_xyxy: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class CocoSplit:
+    """A split that is ready to be loaded.
+
+    Attributes:
+        records: one per image, in the file's order.
+        names: class -> name.
+        category_ids: class -> id in the annotation file.
+        annotations: the annotation file.
+        report: what was found and left out.
+        unused_names: categories of the file that are not among `names`.
+    """
+
+    records: tuple[ImageRecord, ...]
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    annotations: Path
+    report: ScanReport
+    unused_names: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.names)
+
+
+def load_coco(
+    annotations: str | Path,
+    images: str | Path,
+    *,
+    names: Sequence[str] | None = None,
+    like: CocoSplit | None = None,
+    cache: bool = True,
+    progress: bool = True,
+) -> CocoSplit:
+    """Read and check a COCO annotation file and its images.
+
+    Args:
+        annotations: the JSON file.
+        images: the folder that its `file_name`s are relative to.
+        names: categories to use, in class order; boxes of others are dropped and counted. None: all, by ascending id.
+        like: a split whose classes this one must share (validation, after training was loaded); `names` is not needed.
+        cache: keep the result under `data/cache/scans/` and use it while nothing has changed.
+        progress: show a bar while images are checked.
+
+    Raises:
+        DataError: one line that names the file, the entry and the remedy.
+    """
+    annotations, images = Path(annotations), Path(images).absolute()
+    content = read_coco_bytes(annotations)
+    if not images.is_dir():
+        raise DataError(f"{images}: no such folder of images; correct 'images' in the data-set YAML")
+    names = like.names if like is not None else tuple(names) if names is not None else None
+    key = fingerprint(content, str(images).encode(errors="surrogateescape"), repr(names).encode())
+    split = _from_cache(key, annotations) if cache else None
+    if split is None:
+        split = _scan(content, annotations, images, names, progress)
+        if cache:
+            write_scan(key, _to_cache(split))
+    if like is not None:
+        _check_same_classes(split, like)
+    return split
+
+
+def _scan(content: bytes, annotations: Path, images: Path, names: tuple[str, ...] | None, progress: bool) -> CocoSplit:
+    """Read everything anew."""
+    tables = parse_coco(content, annotations)
+    class_ids, class_names, unused = _classes(tables, names, annotations)
+    columns = zip(
+        tables.image_ids.tolist(), tables.file_names, tables.widths.tolist(), tables.heights.tolist(), strict=True
+    )
+    entries = [ImageEntry(number, name, images / name, width, height) for number, name, width, height in columns]
+    check_images(entries, annotations, progress=progress)
+    records, report = _records(tables, entries, class_ids)
+    return CocoSplit(records, class_names, class_ids, annotations, report, unused)
+
+
+def _classes(
+    tables: CocoTables, names: tuple[str, ...] | None, annotations: Path
+) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]:
+    """Category ids and names in class order, and the names of categories that are not used."""
+    ids = dict(zip(tables.category_names, tables.category_ids.tolist(), strict=True))
+    if names is None:
+        names = tuple(sorted(ids, key=ids.__getitem__))
+    for name in names:
+        if name not in ids:
+            nearest = difflib.get_close_matches(name, ids, 1)
+            known = f"did you mean {nearest[0]!r}?" if nearest else f"it has {_some(ids)}"
+            raise DataError(f"{annotations}: there is no category {name!r}, which 'names' asks for; {known}")
+    return tuple(ids[name] for name in names), tuple(names), tuple(name for name in ids if name not in names)
+
+
+def _check_same_classes(split: CocoSplit, like: CocoSplit) -> None:
+    foreign = [name for name in split.unused_names if name not in like.unused_names]
+    if foreign:
+        raise DataError(
+            f"{split.annotations}: {like.annotations} does not have the category {foreign[0]!r}; "
+            "give both files the same categories, or list those to use under 'names' in the data-set YAML"
+        )
+
+
+def _records(
+    tables: CocoTables, entries: Sequence[ImageEntry], class_ids: tuple[int, ...]
+) -> tuple[tuple[ImageRecord, ...], ScanReport]:
+    """Clean the boxes and hand them to their images."""
+    image_order = np.argsort(tables.image_ids, kind="stable")
+    owner = image_order[np.searchsorted(tables.image_ids, tables.annotation_images, sorter=image_order)]
+    labels = _labels(tables.annotation_categories, class_ids)
+    limits = np.stack((tables.widths, tables.heights), 1)[owner].astype(np.float64)
+    boxes, keep, clipped, dropped = _clean_boxes(tables.boxes_xywh, limits, labels >= 0)
+    rows = np.flatnonzero(keep)
+    rows = rows[np.argsort(owner[rows], kind="stable")]
+    areas = np.where(np.isfinite(tables.areas) & (tables.areas > 0), tables.areas, np.nan)[rows]
+    boxes, crowd = boxes[rows].astype(np.float32), tables.crowd[rows]
+    areas = np.where(np.isnan(areas), (boxes[:, 2:] - boxes[:, :2]).prod(1), areas).astype(np.float32)
+    records = _split_rows(entries, owner[rows], boxes, labels[rows], crowd, areas)
+    empty = sum(len(record.labels) == 0 for record in records)
+    return records, ScanReport(len(entries), len(rows), empty, int(crowd.sum()), clipped, dropped)
+
+
+def _split_rows(
+    entries: Iterable[ImageEntry],
+    owner: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    crowd: np.ndarray,
+    areas: np.ndarray,
+) -> tuple[ImageRecord, ...]:
+    """Rows sorted by `owner` (index of the image) -> records whose arrays are views."""
+    entries = list(entries)
+    bounds = np.searchsorted(owner, np.arange(len(entries) + 1)).tolist()
+    return tuple(
+        ImageRecord(
+            *(entry.image_id, entry.path, entry.width, entry.height),
+            *(boxes[start:end], labels[start:end], crowd[start:end], areas[start:end]),
+        )
+        for entry, start, end in zip(entries, bounds[:-1], bounds[1:], strict=True)
+    )
+
+
+def _labels(categories: np.ndarray, class_ids: tuple[int, ...]) -> np.ndarray:
+    """Category ids -> classes, -1 for those that are not used."""
+    order = np.argsort(class_ids)
+    position = np.searchsorted(np.asarray(class_ids)[order], categories).clip(max=len(class_ids) - 1)
+    labels = order[position]
+    return np.where(np.asarray(class_ids)[labels] == categories, labels, -1).astype(np.int64)
+
+
+def _clean_boxes(
+    boxes_xywh: np.ndarray, limits_wh: np.ndarray, used: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int, dict[str, int]]:
+    """Corners clipped to the image, which rows to keep, how many were clipped, and how many dropped by reason."""
+    finite = np.isfinite(boxes_xywh).all(1)
+    corners = np.where(finite[:, None], boxes_xywh, 0.0)
+    corners[:, 2:] += corners[:, :2]
+    bounds = np.tile(limits_wh, 2)
+    inside = np.clip(corners, 0.0, bounds)
+    size = np.where(finite[:, None], boxes_xywh[:, 2:], 0.0)
+    reasons = {
+        "of unused categories": ~used,
+        "not finite": ~finite,
+        "inverted": (size < 0).any(1),
+        "of no area": (size == 0).any(1),
+        # compared as float32, which is what training sees
+        "outside the image": (np.diff(inside.astype(np.float32).reshape(-1, 2, 2), axis=1) <= 0).any((1, 2)),
+    }
+    keep = np.ones(len(corners), bool)
+    dropped = {}
+    for reason, rows in reasons.items():
+        if number := int((keep & rows).sum()):
+            dropped[reason] = number
+        keep &= ~rows
+    clipped = int((keep & (np.abs(inside - corners) > CLIP_TOLERANCE).any(1)).sum())
+    return inside, keep, clipped, dropped
+
+
+def _to_cache(split: CocoSplit) -> dict[str, Any]:
+    """A split as JSON values."""
+    records = split.records
+    report = {name: getattr(split.report, name) for name in ScanReport.__dataclass_fields__}
+    return {
+        "files": files_fingerprint(record.path for record in records),
+        "names": split.names,
+        "category_ids": split.category_ids,
+        "unused_names": split.unused_names,
+        "report": report | {"dropped": dict(split.report.dropped)},
+        "images": [[r.image_id, str(r.path), r.width, r.height, len(r.labels)] for r in records],
+        "boxes": np.concatenate([record.boxes_xyxy for record in records]).ravel().tolist(),
+        "labels": np.concatenate([record.labels for record in records]).tolist(),
+        "crowd": np.concatenate([record.crowd for record in records]).astype(int).tolist(),
+        "areas": np.concatenate([record.areas for record in records]).tolist(),
+    }
+
+
+def _from_cache(key: str, annotations: Path) -> CocoSplit | None:
+    """The split as an earlier scan left it; None if there is none or a file has changed since."""
+    content = read_scan(key)
+    if content is None:
+        return None
+    try:
+        entries = [ImageEntry(number, name, Path(name), w, h) for number, name, w, h, _ in content["images"]]
+        if files_fingerprint(entry.path for entry in entries) != content["files"]:
+            return None
+        owner = np.repeat(np.arange(len(entries)), [row[4] for row in content["images"]])
+        boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
+        labels, crowd = np.array(content["labels"], np.int64), np.array(content["crowd"], bool)
+        areas = np.array(content["areas"], np.float32)
+        if not len(owner) == len(boxes) == len(labels) == len(crowd) == len(areas):
+            return None
+        records = _split_rows(entries, owner, boxes, labels, crowd, areas)
+        names, ids, unused = (tuple(content[name]) for name in ("names", "category_ids", "unused_names"))
+        return CocoSplit(records, names, ids, annotations, ScanReport(**content["report"]), unused)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _some(names: Iterable[str], limit: int = 8) -> str:
+    names = list(names)
+    return ", ".join(map(repr, names[:limit])) + (f" and {len(names) - limit} more" if len(names) > limit else "")

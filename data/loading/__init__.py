@@ -1,0 +1,1 @@
+"""From records to batches: data set, cache of pictures, loader."""

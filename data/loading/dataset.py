@@ -1,0 +1,232 @@
+"""From records to network inputs: read, resize, augment or letterbox, and put targets beside the pixels.
+
+The data set has no state of its own: which epoch it is, and what shape the input shall have, comes with the key of each
+item. So worker processes that live on between epochs need to be told nothing, and an item is the same whoever makes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.augment import Augmentation, Pipeline, Sample
+from data.coco.records import CocoSplit
+from data.coco.scan import files_fingerprint, fingerprint
+from data.errors import DataError
+from data.letterbox import Letterbox, resized_hw
+from data.loading.store import KINDS, ImageStore
+from data.media.image import read_image
+
+
+class ItemKey(NamedTuple):
+    """What is wanted of the data set: image (an index), epoch, height and width of the input."""
+
+    epoch: int
+    image: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class ImageMeta:
+    """Where a network input comes from.
+
+    Attributes:
+        image_id: id in the annotation file. Of an augmented input: the image that it began with.
+        path: the image file.
+        height, width: pixels of the original image.
+        letterbox: how it lies in the network input; of an augmented input, how it would lie without augmentation.
+        preprocess_ms: milliseconds for resizing, augmentation, padding and layout; reading and decoding are not in it.
+    """
+
+    image_id: int
+    path: Path
+    height: int
+    width: int
+    letterbox: Letterbox
+    preprocess_ms: float
+
+
+@dataclass(frozen=True)
+class Item:
+    """One network input: image `(3, H, W)` uint8 RGB, targets `(n, 5)` float32 class, cx, cy, w, h in 0..1."""
+
+    image: Tensor
+    targets: Tensor
+    meta: ImageMeta
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be used. A value, because PyTorch adds a traceback to exceptions of its workers."""
+
+    message: str
+
+
+class DetectionDataset(Dataset[Item | Failure]):
+    """Items of a split by `ItemKey`.
+
+    Args:
+        split: records, from `load_coco`.
+        imgsz: long side, in pixels, to which images are resized.
+        augment: hyperparameters of the augmentations; None for plain letterboxed images.
+        mix_until: first epoch in which images are no longer put together (mosaic, mixup); None for never.
+        seed: first part of the seed of every item; the others are epoch and index.
+        cache: None, 'ram' or 'disk'.
+        progress: show a bar while the cache is filled.
+
+    Raises:
+        DataError: a hyperparameter is unknown or out of bounds, or the cache does not fit.
+    """
+
+    def __init__(
+        self,
+        split: CocoSplit,
+        *,
+        imgsz: int,
+        augment: Mapping[str, float] | None = None,
+        mix_until: int | None = None,
+        seed: int = 0,
+        cache: str | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.records = split.records
+        self.imgsz = imgsz
+        self.seed = seed
+        self.pipeline = None if augment is None else Pipeline.build(augment)
+        self.mix_until = mix_until
+        self.store = self._build_store(cache, progress)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: ItemKey) -> Item | Failure:
+        try:
+            return self._make(key)
+        except DataError as error:
+            return Failure(str(error))
+
+    def resized_hw(self, index: int) -> tuple[int, int]:
+        """Height and width of an image with its long side at `imgsz`, pixels."""
+        record = self.records[index]
+        hw = (record.height, record.width)
+        return resized_hw(hw, self.imgsz / max(hw))
+
+    def _make(self, key: ItemKey) -> Item:
+        record = self.records[key.image]
+        hw = (record.height, record.width)
+        letterbox = Letterbox.at_ratio(hw, (key.height, key.width), self.imgsz / max(hw))
+        image = self._read(key.image) if self.store is None else self.store[key.image]
+        start = time.perf_counter()
+        if self.pipeline is None:
+            image = letterbox.apply(image, self._interpolation(hw))
+            boxes = letterbox.boxes_to_input(record.boxes_xyxy[~record.crowd])
+            labels = record.labels[~record.crowd]
+        else:
+            rng = np.random.default_rng((self.seed, key.epoch, key.image))
+            alone = self.mix_until is not None and key.epoch >= self.mix_until
+            pipeline = self.pipeline.without_mixing() if alone else self.pipeline
+            pool = _Pool(self, pipeline, (key.height, key.width))
+            sample = pipeline(self.sample(key.image, pool, image), rng)
+            image, boxes, labels = sample.image, sample.boxes_xyxy, sample.labels
+        pixels = _to_planes(image)
+        milliseconds = (time.perf_counter() - start) * 1e3
+        meta = ImageMeta(record.image_id, record.path, record.height, record.width, letterbox, milliseconds)
+        return Item(torch.from_numpy(pixels), _to_targets(boxes, labels, (key.height, key.width)), meta)
+
+    def sample(self, index: int, pool: _Pool, image: np.ndarray | None = None) -> Sample:
+        """An image resized to `imgsz` with its boxes, those of crowds left out.
+
+        Args:
+            index: of the record.
+            pool: goes into the sample.
+            image: its pixels, in their own or in the final size, if they were read already.
+        """
+        record = self.records[index]
+        if image is None:
+            image = self._read(index) if self.store is None else self.store[index]
+        height, width = self.resized_hw(index)
+        factors = np.tile((width / record.width, height / record.height), 2)
+        boxes = (record.boxes_xyxy[~record.crowd] * factors).astype(np.float32)
+        return Sample(self._resize(image, index), boxes, record.labels[~record.crowd], pool)
+
+    def _read(self, index: int) -> np.ndarray:
+        """Pixels in their own size."""
+        record = self.records[index]
+        image = read_image(record.path)
+        if image.shape[:2] != (record.height, record.width):
+            height, width = image.shape[:2]
+            raise DataError(f"{record.path}: is {width}x{height} now, not {record.width}x{record.height}; restore it")
+        return image
+
+    def _resize(self, image: np.ndarray, index: int) -> np.ndarray:
+        height, width = self.resized_hw(index)
+        if image.shape[:2] == (height, width):
+            return image
+        return cv2.resize(image, (width, height), interpolation=self._interpolation(image.shape[:2]))
+
+    def _interpolation(self, hw: tuple[int, ...]) -> int:
+        """Averages of areas when an image shrinks for validation; linear otherwise, which is faster."""
+        return cv2.INTER_LINEAR if self.pipeline is not None or max(hw) < self.imgsz else cv2.INTER_AREA
+
+    def _build_store(self, cache: str | None, progress: bool) -> ImageStore | None:
+        if cache is None:
+            return None
+        if cache not in KINDS:
+            raise DataError(f"cache {cache!r}: must be one of {', '.join(map(repr, KINDS))}")
+        shapes = [self.resized_hw(index) for index in range(len(self))]
+
+        def read(index: int) -> np.ndarray:
+            return self._resize(self._read(index), index)
+
+        if cache == "ram":
+            return ImageStore.in_memory(shapes, read, progress=progress)
+        files = files_fingerprint(record.path for record in self.records)
+        key = fingerprint(files.encode(), repr((self.imgsz, self.pipeline is None)).encode())
+        return ImageStore.on_disk(shapes, read, key, progress=progress)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The rest of the data set, for augmentations that mix images."""
+
+    dataset: DetectionDataset
+    pipeline: Pipeline
+    input_hw: tuple[int, int]
+
+    @property
+    def imgsz(self) -> int:
+        return self.dataset.imgsz
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        return self.dataset.sample(int(rng.integers(len(self.dataset))), self)
+
+    def draw_augmented(self, rng: np.random.Generator, before: Augmentation) -> Sample:
+        return self.pipeline(self.draw(rng), rng, before)
+
+
+def _to_planes(image: np.ndarray) -> np.ndarray:
+    """`(H, W, 3)` BGR -> `(3, H, W)` RGB, contiguous."""
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    for plane in range(3):
+        cv2.extractChannel(image, 2 - plane, planes[plane])
+    return planes
+
+
+def _to_targets(boxes_xyxy: np.ndarray, labels: np.ndarray, input_hw: tuple[int, int]) -> Tensor:
+    """Boxes in pixels of the input -> `(n, 5)` float32: class, then cx, cy, w, h as fractions of the input."""
+    targets = np.empty((len(labels), 5), np.float32)
+    targets[:, 0] = labels
+    targets[:, 1:3] = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+    targets[:, 3:5] = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    targets[:, 1:] /= np.array([input_hw[1], input_hw[0]] * 2, np.float32)
+    return torch.from_numpy(targets)

@@ -1,0 +1,135 @@
+"""Resized images kept between epochs: in memory, or in one file on disk that is mapped into memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data.coco.scan import CACHE_FOLDER
+from data.errors import DataError
+
+KINDS = ("ram", "disk")
+
+Reader = Callable[[int], np.ndarray]
+
+
+class ImageStore:
+    """All images of a split in one row of bytes, and where each of them begins.
+
+    Workers that are forked share the memory; those that map the file share the system's page cache.
+    """
+
+    def __init__(self, shapes_hw: Sequence[tuple[int, int]], pixels: np.ndarray | None, file: Path | None) -> None:
+        self._shapes = shapes_hw
+        self._starts = _starts(shapes_hw)
+        self._pixels = pixels
+        self._file = file
+
+    @classmethod
+    def in_memory(cls, shapes_hw: Sequence[tuple[int, int]], read: Reader, *, progress: bool = True) -> ImageStore:
+        """Read all images now.
+
+        Args:
+            shapes_hw: height and width of each image as `read` returns it.
+            read: index -> `(H, W, 3)` uint8.
+
+        Raises:
+            DataError: they do not fit into the free memory, or an image is broken.
+        """
+        starts = _starts(shapes_hw)
+        free = _free_memory()
+        if free is not None and starts[-1] > 0.9 * free:
+            raise DataError(
+                f"cache 'ram': the images need {starts[-1] / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of memory are "
+                "free; use 'disk', or no cache"
+            )
+        pixels = np.empty(starts[-1], np.uint8)
+        _fill(pixels, starts, read, "Caching in memory", progress)
+        return cls(shapes_hw, pixels, None)
+
+    @classmethod
+    def on_disk(
+        cls, shapes_hw: Sequence[tuple[int, int]], read: Reader, key: str, *, progress: bool = True
+    ) -> ImageStore:
+        """Use the file that an earlier run left under `key`, or read all images now and write it.
+
+        Raises:
+            DataError: it cannot be written, or an image is broken.
+        """
+        file = CACHE_FOLDER / "images" / f"{key}.bin"
+        starts = _starts(shapes_hw)
+        if not file.is_file() or file.stat().st_size != starts[-1]:
+            _write(file, starts, read, progress)
+        return cls(shapes_hw, None, file)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """`(H, W, 3)` uint8, read-only."""
+        if self._pixels is None:
+            assert self._file is not None
+            self._pixels = np.memmap(self._file, np.uint8, "r")
+        image = self._pixels[self._starts[index] : self._starts[index + 1]].reshape(*self._shapes[index], 3)
+        image.flags.writeable = False
+        return image
+
+    def __getstate__(self) -> dict[str, object]:
+        """A mapped file is opened anew by whoever receives the store."""
+        return {**self.__dict__, "_pixels": None if self._file is not None else self._pixels}
+
+
+def _starts(shapes_hw: Sequence[tuple[int, int]]) -> np.ndarray:
+    sizes = np.array(shapes_hw, np.int64).reshape(-1, 2).prod(1) * 3
+    return np.concatenate(([0], np.cumsum(sizes)))
+
+
+def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str, progress: bool) -> None:
+    def copy(index: int) -> None:
+        pixels[starts[index] : starts[index + 1]] = read(index).reshape(-1)
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        copies = pool.map(copy, range(len(starts) - 1))
+        for _ in tqdm(copies, desc=label, total=len(starts) - 1, unit="img", leave=False, disable=not progress):
+            pass
+
+
+def _write(file: Path, starts: np.ndarray, read: Reader, progress: bool) -> None:
+    temporary: Path | None = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(file.parent).free
+        if starts[-1] > free:
+            raise DataError(
+                f"{file.parent}: the images need {starts[-1] / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; "
+                "make room, or use no cache"
+            )
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as handle:
+            temporary = Path(handle.name)
+        pixels = np.memmap(temporary, np.uint8, "w+", shape=(int(starts[-1]),))
+        _fill(pixels, starts, read, "Caching on disk", progress)
+        pixels.flush()
+        temporary.replace(file)
+    except OSError as error:
+        raise DataError(
+            f"{file.parent}: cannot write the image cache: {error.strerror}; use 'ram', or no cache"
+        ) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None

@@ -1,0 +1,1 @@
+"""The commands: flags to options, results to text and exit codes; one file a command."""

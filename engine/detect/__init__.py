@@ -1,0 +1,1 @@
+"""Detection on pictures, videos and streams, and what it writes."""

@@ -1,0 +1,1 @@
+"""Measuring a detector: average precision, confusion, losses and timings."""

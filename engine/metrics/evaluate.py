@@ -1,0 +1,211 @@
+"""One pass over a validation split: detections, the COCO figures, losses, timings, and what the pictures show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from data.loading.loader import Batch, ImageMeta
+from engine.device import memory_format_of
+from engine.metrics.coco import CocoEvaluator, CocoMetrics
+from engine.metrics.confusion import ConfusionMatrix
+from engine.postprocess import non_max_suppression
+
+# What a person sees (pictures, confusion matrix) is what detect.py shows by default.
+SHOWN_CONF, SHOWN_IOU = 0.25, 0.45
+
+Criterion = Callable[[Sequence[Tensor], Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A batch as the network saw it, with the boxes detect.py would draw."""
+
+    batch: Batch
+    predictions: list[Tensor]
+    """Per image `(n, 6)` x1, y1, x2, y2 in pixels of the network input, score, class; on the CPU."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvalResult:
+    """What one evaluation found.
+
+    Attributes:
+        metrics: the COCO figures.
+        detections: COCO-results entries with the original ids; bbox (x, y, w, h) in pixels of the original image.
+        losses: mean per image of the criterion's three components; None without a criterion.
+        speed_ms: milliseconds per image of "pre-process", "inference" and "NMS".
+        samples: the first batches, for pictures.
+        confusion: over all images, of the boxes detect.py would draw.
+    """
+
+    metrics: CocoMetrics
+    detections: list[dict[str, Any]]
+    losses: tuple[float, float, float] | None
+    speed_ms: dict[str, float]
+    samples: list[Sample]
+    confusion: ConfusionMatrix
+
+    def speed_line(self) -> str:
+        """The timings as one line."""
+        return "Speed: " + ", ".join(f"{ms:.1f} ms {stage}" for stage, ms in self.speed_ms.items()) + " per image"
+
+
+def evaluate(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    evaluator: CocoEvaluator,
+    *,
+    device: torch.device,
+    conf_thres: float = 0.001,
+    iou_thres: float = 0.6,
+    max_det: int = 300,
+    criterion: Criterion | None = None,
+    precision: torch.dtype = torch.float32,
+    progress: bool = True,
+    keep_batches: int = 3,
+) -> EvalResult:
+    """Runs `model` over `loader` and measures it against `evaluator`'s annotations.
+
+    The model stays on its device and in its mode (each sub-module's own); its weights are not converted.
+
+    Args:
+        model: its evaluation-mode output begins with the decoded predictions `(B, anchors, 5 + nc)`, followed by the
+            logits where a criterion is given.
+        loader: batches without augmentation over the evaluator's images.
+        evaluator: made once per split, used for every evaluation of it.
+        conf_thres, iou_thres, max_det: see `non_max_suppression`; a low score threshold is what AP needs.
+        criterion: `(logits, targets) -> (loss, components (3,))`.
+        precision: float32, or the type that torch.autocast runs the network in.
+        progress: show a bar.
+        keep_batches: how many first batches `samples` holds.
+    """
+    run = _Run(evaluator, _Stopwatch(device))
+    memory_format = memory_format_of(device, precision)
+    autocast = torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32)
+    with _eval_mode(model), torch.inference_mode():
+        for number, batch in enumerate(tqdm(loader, desc="val", disable=not progress, leave=False, dynamic_ncols=True)):
+            with run.stopwatch("pre-process"):
+                images = batch.images.to(device, non_blocking=True).to(memory_format=memory_format).float() / 255
+            with run.stopwatch("inference"), autocast:
+                decoded, *rest = model(images)
+            with run.stopwatch("NMS"):
+                found = non_max_suppression(
+                    decoded, conf_thres=conf_thres, iou_thres=iou_thres, max_det=max_det, multi_label=True
+                )
+            if criterion is not None:
+                logits = [level.float() for level in rest[0]]
+                run.add_losses(criterion(logits, batch.targets.to(device))[1], len(images))
+            shown = non_max_suppression(decoded, conf_thres=SHOWN_CONF, iou_thres=SHOWN_IOU, max_det=max_det)
+            shown = [boxes.cpu() for boxes in shown]
+            run.add_batch(batch.metas, found, shown)
+            if number < keep_batches:
+                run.samples.append(Sample(batch, shown))
+    return run.result()
+
+
+class _Stopwatch:
+    """Adds up seconds per stage; waits for the device, whose work is asynchronous."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = {"pre-process": 0.0, "inference": 0.0, "NMS": 0.0}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = self._now()
+        yield
+        self.seconds[stage] += self._now() - start
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter()
+
+
+@dataclass
+class _Run:
+    """What accumulates over the batches of one evaluation."""
+
+    evaluator: CocoEvaluator
+    stopwatch: _Stopwatch
+    detections: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    images: int = 0
+    loss_sum: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.confusion = ConfusionMatrix(len(self.evaluator.names), SHOWN_CONF)
+
+    def add_losses(self, components: Tensor, images: int) -> None:
+        weighted = components.detach().float() * images
+        self.loss_sum = weighted if self.loss_sum is None else self.loss_sum + weighted
+
+    def add_batch(self, metas: Sequence[ImageMeta], found: Sequence[Tensor], shown: Sequence[Tensor]) -> None:
+        for meta, boxes, visible in zip(metas, found, shown, strict=True):
+            self.stopwatch.seconds["pre-process"] += meta.preprocess_ms / 1e3
+            self.detections += coco_results(in_image(boxes, meta), meta.image_id, self.evaluator.category_ids)
+            record = self.evaluator.records[meta.image_id]
+            self.confusion.update(in_image(visible, meta), record.boxes_xyxy, record.labels, record.crowd)
+        self.images += len(metas)
+
+    def result(self) -> EvalResult:
+        images = max(self.images, 1)
+        losses = None
+        if self.loss_sum is not None:
+            box, objectness, label = (self.loss_sum / images).tolist()
+            losses = (box, objectness, label)
+        return EvalResult(
+            metrics=self.evaluator.measure(self.detections),
+            detections=self.detections,
+            losses=losses,
+            speed_ms={stage: 1e3 * seconds / images for stage, seconds in self.stopwatch.seconds.items()},
+            samples=self.samples,
+            confusion=self.confusion,
+        )
+
+
+def in_image(predictions: Tensor, meta: ImageMeta) -> np.ndarray:
+    """`(n, 6)` in pixels of the network input -> float32 array in pixels of the original image, clipped to it.
+
+    Boxes that lie in the grey border alone have no area left and are dropped.
+    """
+    rows = predictions.cpu().numpy()
+    boxes_xyxy = meta.letterbox.boxes_to_image(rows[:, :4])
+    visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+    return np.concatenate((boxes_xyxy, rows[:, 4:]), axis=1)[visible]
+
+
+def coco_results(predictions: np.ndarray, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """`(n, 6)` in pixels of the original image -> COCO-results entries with the data set's own category ids."""
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_ids[int(label)],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": score,
+        }
+        for x1, y1, x2, y2, score, label in predictions.astype(np.float64).tolist()
+    ]
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every sub-module is in the mode it was in: frozen ones differ from others."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,115 @@
+"""What `val.py` does: a checkpoint, measured on a split of a data set."""
+
+from __future__ import annotations
+
+import torch
+
+from data.coco.records import CocoSplit, load_coco
+from data.config import DatasetConfig, load_dataset_config
+from data.loading.loader import build_loader
+from engine.device import describe_device, describe_precision, memory_format_of, precision_of, select_device
+from engine.errors import EngineError
+from engine.metrics.coco import CocoEvaluator, class_table, figures_table
+from engine.metrics.evaluate import EvalResult, evaluate
+from engine.options import MANY_CLASSES, ValOptions
+from engine.report.validation import save_pictures, write_predictions
+from engine.runs import next_run_dir
+from models.detector import Detector
+from models.weights.load import load_detector
+
+
+def validate(options: ValOptions) -> EvalResult:
+    """Measures a checkpoint: tables to stdout, pictures and JSON into the run's folder.
+
+    Raises:
+        ConfigError, DataError, EngineError: bad input; the folder is made only after everything has been checked.
+    """
+    device = select_device(options.device)
+    precision = precision_of(device, half=options.half, bf16=options.bf16)
+    detector = load_detector(options.weights, device, options.cfg)
+    config = load_dataset_config(_data_yaml(options, detector))
+    imgsz = _input_size(options.imgsz or detector.imgsz, detector.size_divisor)
+    split = _load_split(config, options, detector)
+    print(f"{options.task}: {split.report.summary()}")
+    loader = build_loader(
+        split,
+        imgsz=imgsz,
+        batch_size=options.batch_size,
+        stride=detector.size_divisor,
+        rect=True,
+        workers=options.workers,
+    )
+    folder = next_run_dir(options.project, options.name, options.exist_ok)
+    _prepare_model(detector, device, precision, imgsz)
+    result = evaluate(
+        detector,
+        loader,
+        CocoEvaluator(split),
+        device=device,
+        conf_thres=options.conf_thres,
+        iou_thres=options.iou_thres,
+        max_det=options.max_det,
+        precision=precision,
+    )
+    if options.save_json:
+        write_predictions(result.detections, folder / "predictions.json")
+    save_pictures(result, split.names, folder)
+    _print_result(result, per_class=options.verbose or len(split.names) <= MANY_CLASSES)
+    print(f"Results in {folder}")
+    return result
+
+
+def _print_result(result: EvalResult, per_class: bool) -> None:
+    print(f"\n{figures_table(result.metrics)}\n")
+    if per_class:
+        print(f"{class_table(result.metrics)}\n")
+    print(result.speed_line())
+
+
+def _data_yaml(options: ValOptions, detector: Detector) -> str:
+    if options.data or detector.data:
+        return options.data or detector.data
+    raise EngineError(f"{options.weights}: does not say which data set it was trained on; name one with --data")
+
+
+def _load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -> CocoSplit:
+    """The split of `--task`, its classes in the order of the checkpoint."""
+    part = getattr(config, options.task)
+    if part is None:
+        raise EngineError(f"{config.file}: has no '{options.task}' split; add one, or choose another --task")
+    split = load_coco(part.annotations, part.images, names=config.names)
+    if list(split.names) == list(detector.names):
+        return split
+    if set(split.names) == set(detector.names):
+        return load_coco(part.annotations, part.images, names=detector.names)
+    unknown = sorted(set(split.names) - set(detector.names))
+    missing = sorted(set(detector.names) - set(split.names))
+    difference = "; ".join(
+        f"{what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+        for what, names in ((f"{options.weights} does not know", unknown), ("the data set lacks", missing))
+        if names
+    )
+    raise EngineError(
+        f"{config.file}: its classes are not those of the checkpoint ({difference}); "
+        "give the data set that the checkpoint was trained on, or list its classes under 'names'"
+    )
+
+
+def _input_size(imgsz: int, stride: int) -> int:
+    if imgsz % stride:
+        nearest = -(-imgsz // stride) * stride
+        raise EngineError(
+            f"--imgsz {imgsz}: must be a multiple of {stride}, as the model's strides need; take {nearest}"
+        )
+    return imgsz
+
+
+def _prepare_model(detector: Detector, device: torch.device, precision: torch.dtype, imgsz: int) -> None:
+    """Fuses the blocks for inference and puts the weights into the layout that suits the device; says so in a line."""
+    layout = memory_format_of(device, precision)
+    detector.fuse().to(memory_format=layout)
+    print(f"device: {describe_device(device)}; {describe_precision(layout, precision)}")
+    if device.type != "cpu":
+        # The first pass loads kernels, which is not what the timings are about.
+        with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+            detector(torch.zeros((1, 3, imgsz, imgsz), device=device).to(memory_format=layout))

@@ -1,0 +1,60 @@
+"""What an evaluation leaves behind in its folder: pictures, and the detections as COCO-results JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_convert
+
+from engine.metrics.evaluate import EvalResult, Sample
+from engine.report.draw import draw_batch
+from engine.report.plots import plot_confusion_matrix, plot_precision_recall
+from files.atomic import atomic_path
+
+
+def save_pictures(result: EvalResult, names: Sequence[str], folder: Path) -> None:
+    """Writes PR_curve.png, confusion_matrix.png, and val_batch*_labels.jpg beside val_batch*_pred.jpg."""
+    plot_precision_recall(result.metrics, folder / "PR_curve.png")
+    plot_confusion_matrix(result.confusion, names, folder / "confusion_matrix.png")
+    for number, sample in enumerate(result.samples):
+        batch = sample.batch
+        captions = [Path(meta.path).name for meta in batch.metas]
+        for kind, targets in (("labels", batch.targets), ("pred", predicted_targets(sample))):
+            write_jpeg(folder / f"val_batch{number}_{kind}.jpg", draw_batch(batch.images, targets, names, captions))
+
+
+def predicted_targets(sample: Sample) -> Tensor:
+    """A sample's predictions in the layout of targets: `(N, 7)` image index, class, normalised cxcywh, score."""
+    height, width = sample.batch.images.shape[2:]
+    size = torch.tensor((width, height, width, height))
+    rows = [torch.zeros((0, 7))]
+    for index, boxes in enumerate(sample.predictions):
+        cxcywh = box_convert(boxes[:, :4], "xyxy", "cxcywh") / size
+        rows.append(torch.cat((torch.full((len(boxes), 1), index), boxes[:, 5:6], cxcywh, boxes[:, 4:5]), dim=1))
+    return torch.cat(rows)
+
+
+def write_predictions(detections: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes COCO-results JSON: boxes to a thousandth of a pixel, scores to five decimals."""
+    rounded = [
+        {**entry, "bbox": [round(value, 3) for value in entry["bbox"]], "score": round(entry["score"], 5)}
+        for entry in detections
+    ]
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(rounded), encoding="utf-8")
+
+
+def write_jpeg(path: Path, image_bgr: np.ndarray) -> None:
+    """Writes a picture `(H, W, 3)` uint8 BGR, whole or not at all."""
+    encoded, data = cv2.imencode(".jpg", image_bgr, (cv2.IMWRITE_JPEG_QUALITY, 92))
+    if not encoded:
+        raise OSError(f"{path}: OpenCV could not encode the picture")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())

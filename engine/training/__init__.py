@@ -1,0 +1,1 @@
+"""A training: how it is set up, the loop, what it keeps."""

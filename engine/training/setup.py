@@ -1,0 +1,140 @@
+"""What a training starts from: its options completed, its data, and its model with the weights that it takes over."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from data.coco.records import CocoSplit, load_coco
+from data.config import DatasetConfig
+from data.loading.loader import Loader, build_loader
+from engine.errors import EngineError
+from engine.options import TrainOptions
+from engine.training.anchors import check_anchors
+from engine.training.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
+from models import build_model
+from models.detector import Detector
+from models.weights.conversion import Outcome
+from models.weights.source import SourceWeights
+from models.weights.transfer import transfer_weights
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CFG, DEFAULT_HYP, DEFAULT_OPTIMIZER = "yolov5s.yaml", "scratch", "SGD"
+DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_IMGSZ = 100, 16, 640
+
+
+def with_defaults(options: TrainOptions, dataset: DatasetConfig) -> TrainOptions:
+    """Command line before data-set YAML before defaults."""
+    return replace(
+        options,
+        cfg=options.cfg or ("" if options.weights else DEFAULT_CFG),
+        data=str(dataset.file),
+        hyp=options.hyp or dataset.hyp or DEFAULT_HYP,
+        optimizer=options.optimizer or dataset.optimizer or DEFAULT_OPTIMIZER,
+        epochs=options.epochs or dataset.epochs or DEFAULT_EPOCHS,
+        batch_size=options.batch_size or dataset.batch_size or DEFAULT_BATCH,
+        imgsz=options.imgsz or dataset.imgsz or DEFAULT_IMGSZ,
+    )
+
+
+def chosen_hyperparameters(options: TrainOptions) -> Hyperparameters:
+    """Those of `--hyp`, with what other flags override."""
+    hyp = load_hyperparameters(options.hyp)
+    if options.label_smoothing is None:
+        return hyp
+    return parse_hyperparameters({**hyp.as_dict(), "label_smoothing": options.label_smoothing}, "--label-smoothing")
+
+
+def load_splits(dataset: DatasetConfig) -> tuple[CocoSplit, CocoSplit]:
+    """Training and validation split, the second with the classes of the first.
+
+    Raises:
+        DataError: see `load_coco`.
+        EngineError: there is no box to learn from.
+    """
+    train = load_coco(dataset.train.annotations, dataset.train.images, names=dataset.names)
+    val = load_coco(dataset.val.annotations, dataset.val.images, like=train)
+    if not any(len(record.boxes_xyxy) for record in train.records):
+        raise EngineError(f"{dataset.train.annotations}: no box is left to learn from; check its annotations")
+    return train, val
+
+
+def build_loaders(
+    train: CocoSplit, val: CocoSplit, options: TrainOptions, hyp: Hyperparameters, stride: int
+) -> tuple[Loader, Loader]:
+    """Loaders of augmented training batches and of rectangular validation batches.
+
+    Raises:
+        EngineError: an image size that the model's strides do not divide.
+    """
+    if options.imgsz % stride:
+        raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, as the model's strides need")
+    loader = partial(
+        build_loader,
+        imgsz=options.imgsz,
+        stride=stride,
+        workers=options.workers,
+        seed=options.seed,
+        cache=options.cache or None,
+    )
+    # The last epochs see pictures as they will come: YOLOX, arXiv 2107.08430, section 2.
+    unmixed = min(hyp.training.close_mosaic, options.epochs // 4)
+    train_loader = loader(
+        train,
+        batch_size=options.batch_size,
+        augment=hyp.augment,
+        mix_until=0 if options.rect else options.epochs - unmixed,
+        shuffle=not options.rect,
+        rect=options.rect,
+    )
+    return train_loader, loader(val, batch_size=2 * options.batch_size, rect=True)
+
+
+def build_detector(
+    options: TrainOptions, hyp: Hyperparameters, split: CocoSplit, pretrained: SourceWeights | None
+) -> Detector:
+    """A new detector for the classes of `split`, with the weights of `pretrained`, or anchors that fit the boxes.
+
+    Raises:
+        ConfigError, EngineError: the configuration is wrong, or nothing of the weights fits it.
+    """
+    model = build_model(_configuration(options, pretrained), num_classes=len(split.names))
+    model.names = list(split.names)
+    head_taken = pretrained is not None and _take_over(model, pretrained, options)
+    # Pretrained classes belong to the anchors that they were trained with.
+    if not (head_taken or options.noautoanchor):
+        check_anchors(model, split, options.imgsz, hyp.training.anchor_t, options.seed)
+    return model
+
+
+def freeze_rows(model: Detector, rows: tuple[int, ...]) -> None:
+    """Keeps the parameters of some rows as they are.
+
+    Raises:
+        EngineError: no such row, or the head.
+    """
+    for row in rows:
+        if row >= len(model.model) - 1:
+            raise EngineError(f"--freeze {row}: the model has rows 0 to {len(model.model) - 2} before its head")
+        model.model[row].requires_grad_(False)
+
+
+def _configuration(options: TrainOptions, pretrained: SourceWeights | None) -> Any:
+    """What `build_model` builds: `--cfg`, else the architecture of the checkpoint."""
+    if options.cfg or pretrained is None:
+        return options.cfg
+    if pretrained.yaml is None:
+        raise EngineError(f"{options.weights}: does not say which architecture it is for; name it with --cfg")
+    return pretrained.yaml
+
+
+def _take_over(model: Detector, pretrained: SourceWeights, options: TrainOptions) -> bool:
+    """Starts from a checkpoint and reports it; True where the head took classes over."""
+    report = transfer_weights(model, pretrained)
+    if not report.keys(Outcome.TAKEN) and not report.keys(Outcome.CONVERTED):
+        raise EngineError(f"{options.weights}: nothing of it fits this model; check --cfg, or start without --weights")
+    log.info("weights: %s (%s)\n%s", options.weights, pretrained.origin, report.table())
+    return report.head_taken

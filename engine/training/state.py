@@ -1,0 +1,186 @@
+"""What `last.pt` holds beside the detector, so that a training continues exactly where it was.
+
+The entry `training` of the checkpoint:
+
+    options, hyp   what the training was started with
+    schedule       epochs, batches per epoch, batch size, shape; with them the epoch gives every rate
+    progress       see `Progress`
+    model          state dict of the trained weights; the checkpoint's own `model` is their moving average
+    ema_updates    how many updates that average has seen
+    optimizer, scaler   their state dicts
+    random         see `engine.training.random_state`
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from engine.checkpoint import load_checkpoint
+from engine.errors import EngineError
+from engine.options import ResumeOptions, TrainOptions
+from engine.training.hyperparameters import Hyperparameters, parse_hyperparameters
+from engine.training.optimizer import Schedule
+from engine.training.random_state import random_states, set_random_states
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        epoch: epochs that are complete.
+        best_fitness, best_epoch: highest fitness so far, and its epoch (from 0).
+        finished: no epoch is to come, and the report is written.
+    """
+
+    epoch: int = 0
+    best_fitness: float = -1.0
+    best_epoch: int = 0
+    finished: bool = False
+
+    def has_stalled(self, options: TrainOptions) -> bool:
+        """Whether `--patience` is exhausted."""
+        measured = bool(options.patience) and not options.noval
+        return measured and self.epoch - 1 - self.best_epoch >= options.patience
+
+
+@dataclass(frozen=True)
+class SavedTraining:
+    """A training as `last.pt` holds it.
+
+    Attributes:
+        path: the checkpoint.
+        folder: the run's folder, to which the training goes on writing.
+        content: the whole checkpoint.
+    """
+
+    path: Path
+    folder: Path
+    options: TrainOptions
+    hyp: Hyperparameters
+    progress: Progress
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The entry `training`."""
+        return self.content["training"]
+
+    def check_data(self, names: tuple[str, ...], category_ids: tuple[int, ...], batches: int) -> None:
+        """Compares the data set with the one that the training began with.
+
+        Raises:
+            EngineError: its classes are others.
+        """
+        data = self.content["data"]
+        if [*names] != self.content["names"] or [*category_ids] != self.content["category_ids"]:
+            raise EngineError(
+                f"{data}: its classes are no longer those of {self.path}; restore the data set, or start a new "
+                f"training with --weights {self.path}"
+            )
+        before = self.state["schedule"]["batches"]
+        if batches != before:
+            log.warning(
+                "%s has %d batches where the training began with %d: it goes on with them", data, batches, before
+            )
+
+
+def read_training(request: ResumeOptions) -> SavedTraining:
+    """The training that `--resume` asks for.
+
+    Raises:
+        EngineError: there is no such file, it is damaged or foreign, holds no training, one that is complete, or does
+            not lie in the folder of a run.
+    """
+    path = Path(request.checkpoint)
+    if not path.is_file():
+        raise EngineError(f"{path}: no such checkpoint; check --resume")
+    content = load_checkpoint(path)
+    if "training" not in content:
+        raise EngineError(
+            f"{path}: holds weights, but no training to continue; resume from the last.pt beside it, or start a new "
+            f"training with --weights {path}"
+        )
+    try:
+        saved = _parse(path, content)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise EngineError(
+            f"{path}: its training is of another version of this project; start a new one with --weights {path}"
+        ) from None
+    if saved.progress.finished:
+        epochs = f"{saved.progress.epoch} of {saved.options.epochs} epochs"
+        early = ", stopped early by --patience" if saved.progress.epoch < saved.options.epochs else ""
+        raise EngineError(f"{path}: its training is complete ({epochs}{early}); start a new one with --weights {path}")
+    if path.resolve().parent.name != "weights":
+        raise EngineError(f"{path}: must lie in the folder 'weights' of its run to be resumed; put it back there")
+    return replace(saved, options=request.applied_to(saved.options))
+
+
+def _parse(path: Path, content: Mapping[str, Any]) -> SavedTraining:
+    training = content["training"]
+    return SavedTraining(
+        path=path,
+        folder=path.resolve().parents[1],
+        options=TrainOptions.from_dict(training["options"]),
+        hyp=parse_hyperparameters(training["hyp"], str(path)),
+        progress=Progress(**training["progress"]),
+        content=content,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingParts:
+    """What changes from step to step of a training."""
+
+    model: nn.Module
+    ema: AveragedModel
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+
+    def state(self, schedule: Schedule) -> dict[str, Any]:
+        """All of it but the average's weights, which are the checkpoint's own."""
+        return {
+            "schedule": {
+                "epochs": schedule.epochs,
+                "batches": schedule.batches,
+                "batch_size": schedule.batch_size,
+                "cosine": schedule.cosine,
+            },
+            "model": self.model.state_dict(),
+            "ema_updates": int(self.ema.n_averaged),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": random_states(self.device),
+        }
+
+    def restore(self, saved: SavedTraining) -> None:
+        """The inverse of `state`.
+
+        Raises:
+            EngineError: the checkpoint does not fit the model that its own configuration builds.
+        """
+        state = saved.state
+        try:
+            self.model.load_state_dict(state["model"])
+            self.ema.module.load_state_dict(saved.content["model"])
+            self.ema.n_averaged.fill_(state["ema_updates"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if state["scaler"]:  # empty where it was off, such as on a CPU
+                self.scaler.load_state_dict(state["scaler"])
+            set_random_states(state["random"], self.device)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise EngineError(
+                f"{saved.path}: its training cannot be continued here ({reason}); start a new one with --weights"
+            ) from None

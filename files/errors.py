@@ -1,0 +1,10 @@
+"""The error that means bad input, and nothing else does."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """What a person handed over cannot be used. One line: the file or the flag, the entry, and the remedy.
+
+    The commands turn this error, and no other one of ours, into that line and exit code 2.
+    """

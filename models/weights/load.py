@@ -1,0 +1,70 @@
+"""From a checkpoint file to the network that it holds, or that takes its weights over: read, match, build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from models.blocks.activation import build_activation
+from models.detector import Detector, build_model
+from models.errors import ConfigError, WeightsError
+from models.weights.conversion import Outcome
+from models.weights.source import SourceWeights, load_source
+from models.weights.transfer import transfer_weights
+
+
+def load_detector(path: str | Path, device: torch.device | None = None, cfg: str = "") -> Detector:
+    """The detector of a checkpoint (this project's or YOLOv5's), in evaluation mode and float32.
+
+    Beside `names`, it carries the attributes `category_ids: list[int]` (the data set's own ids, by class; the class
+    index where the file does not say), `imgsz: int` (network input size in pixels) and `data: str` (path of the
+    data-set YAML, may be empty).
+
+    Args:
+        cfg: another architecture to run the weights in; it must find a place for itself in them entirely.
+
+    Raises:
+        WeightsError: see `load_source`; or the weights do not fit the configuration.
+        ConfigError: `cfg` is wrong.
+    """
+    source = load_source(path)
+    model = _build_as(cfg, source, path) if cfg else _build_as_stored(source, path)
+    model.category_ids = source.category_ids or model.category_ids
+    model.imgsz = source.imgsz or model.imgsz
+    model.data = source.data
+    return model.to(device or torch.device("cpu")).eval().requires_grad_(False)
+
+
+def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
+    if source.yaml is None:
+        raise WeightsError(f"{path}: does not say which architecture it is for; name it with --cfg")
+    try:
+        names = source.names
+        model = build_model(source.yaml, num_classes=None if names is None else len(names))
+        model.load_state_dict(source.state)
+        for path_in_model, text in source.activations.items():
+            block, _, name = path_in_model.rpartition(".")
+            setattr(model.get_submodule(block), name, build_activation(text))
+    except ConfigError as error:
+        raise WeightsError(f"{path}: its configuration cannot be built here ({error}); give one with --cfg") from None
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); train it anew") from None
+    model.names = names or model.names
+    return model
+
+
+def _build_as(cfg: str, source: SourceWeights, path: str | Path) -> Detector:
+    names = source.names
+    model = build_model(cfg, num_classes=None if names is None else len(names))
+    model.names = names or model.names
+    report = transfer_weights(model, source)
+    left = report.keys(Outcome.LEFT)
+    if left:
+        raise WeightsError(
+            f"{path}: has no weights for {len(left)} of the {len(model.state_dict())} tensors of {cfg} (such as "
+            f"{left[0]}), which would detect noise; start a training from them with train.py --cfg --weights"
+        )
+    print(f"{path} run as {cfg}\n{report.table()}")
+    return model

@@ -1,0 +1,182 @@
+"""Weights to start from: one shape for this project's checkpoints, YOLOv5's, and bare state dicts."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.config.schema import ModelConfig
+from models.errors import WeightsError
+from models.weights.unpickling import StandIn, module_activations, module_state, read_foreign
+
+FORMAT = "saconv-yolo/1"
+
+# DataParallel; torch.compile; YOLOv5's AutoShape and DetectMultiBackend, whose attribute is called as the model's own.
+_WRAPPERS = ("module.", "_orig_mod.", "model.model.", "model.module.", "model._orig_mod.")
+# Computed from the anchors; releases up to v5.0 saved it.
+_DERIVED_BUFFERS = {"anchor_grid"}
+_DEFAULT_ACTIVATION = "nn.SiLU()"
+
+
+@dataclass(frozen=True)
+class SourceWeights:
+    """What a checkpoint has to give.
+
+    Attributes:
+        state: state dict on the CPU, floating-point numbers as float32; keys `model.{row}.…`.
+        origin: what kind of file it is, for people.
+        yaml: model configuration, as `build_model` takes it; None where the file does not say.
+        names: class names; None where the file does not say.
+        category_ids: the data set's own id of each class.
+        imgsz: network input size of the training, pixels.
+        data: path of the data-set YAML of the training; may be empty.
+        activations: by path in the model, text of each activation that `yaml` says nothing of.
+    """
+
+    state: Mapping[str, Tensor] = field(repr=False)
+    origin: str
+    yaml: dict[str, Any] | None = None
+    names: list[str] | None = None
+    category_ids: list[int] | None = None
+    imgsz: int | None = None
+    data: str = ""
+    activations: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_source(path: str | Path) -> SourceWeights:
+    """Reads any checkpoint that weights can be taken from, without running code of the file.
+
+    Raises:
+        WeightsError: there is no such file, it is damaged, it might run code, or holds no weights.
+    """
+    path = Path(path)
+    try:
+        content = read_plain(path)
+    except pickle.UnpicklingError:
+        content = read_foreign(path)
+    try:
+        return _own(content) if _is_own(content) else _foreign(content)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: holds no weights of a detector ({error}); give a trained checkpoint") from None
+
+
+def read_plain(path: Path) -> Any:
+    """The content of a file of tensors and plain data, on the CPU.
+
+    Raises:
+        WeightsError: there is no such file, or it is damaged.
+        pickle.UnpicklingError: it holds more than that, or is damaged in a way that looks like it.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such checkpoint; check --weights")
+    try:
+        with warnings.catch_warnings():
+            # About files that only look like checkpoints, which are refused.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:
+        # Bytes that are no checkpoint make torch's readers raise almost anything, depending on where they stumble.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it anew") from None
+
+
+def _is_own(content: Any) -> bool:
+    return isinstance(content, Mapping) and content.get("format") == FORMAT
+
+
+def _own(content: Mapping[str, Any]) -> SourceWeights:
+    return SourceWeights(
+        state=_checked_state(content["model"]),
+        origin="saconv-yolo checkpoint",
+        yaml=dict(content["yaml"]),
+        names=_names(content["names"]),
+        category_ids=[int(number) for number in content["category_ids"]],
+        imgsz=int(content["imgsz"]),
+        data=str(content.get("data", "")),
+    )
+
+
+def _foreign(content: Any) -> SourceWeights:
+    """YOLOv5's `{'model': module, 'ema': module or None, ...}`, or a state dict, bare or under one of these keys."""
+    model = content
+    for key in ("model", "ema"):  # the average of the weights, where there is one, is what validates best
+        if isinstance(content, Mapping) and isinstance(content.get(key), StandIn | Mapping):
+            model = content[key]
+    if not isinstance(model, StandIn):
+        return SourceWeights(_checked_state(model), "state dict")
+    if type(model).__name__.endswith("Parallel"):
+        model = model.get("_modules")["module"]
+    configuration, activations = _with_activations(_yaml(model.get("yaml")), module_activations(model))
+    return SourceWeights(
+        state=_checked_state(module_state(model)),
+        origin="YOLOv5 checkpoint",
+        yaml=configuration,
+        names=_names(model.get("names")),
+        imgsz=_image_size(content.get("opt")),
+        activations=activations,
+    )
+
+
+def _checked_state(state: Any) -> dict[str, Tensor]:
+    tensors = {
+        _plain_key(str(key)): value.float() if value.is_floating_point() else value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and str(key).rpartition(".")[2] not in _DERIVED_BUFFERS
+    }
+    if not any(key.startswith("model.") for key in tensors):
+        raise ValueError("no tensor is named model.…")
+    return tensors
+
+
+def _plain_key(key: str) -> str:
+    """A key as the detector itself has it, without the prefixes of what it was wrapped into."""
+    while key.startswith(_WRAPPERS):
+        key = key.partition(".")[2]
+    return key
+
+
+def _with_activations(
+    configuration: dict[str, Any] | None, found: Mapping[str, tuple[str, str]]
+) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """The configuration with the activation of the Conv blocks, and by path those that it cannot express."""
+    of_convs = Counter(text for block, text in found.values() if block == "Conv")
+    if configuration is None or not of_convs:
+        return configuration, {}
+    usual = of_convs.most_common(1)[0][0]
+    if usual != _DEFAULT_ACTIVATION:
+        configuration = {**configuration, "activation": usual}
+    others = {
+        _plain_key(path): text
+        for path, (block, text) in found.items()
+        if text != (usual if block == "Conv" else _DEFAULT_ACTIVATION)
+    }
+    return configuration, others
+
+
+def _yaml(value: Any) -> dict[str, Any] | None:
+    """The entries that describe the architecture; YOLOv5 keeps others beside them."""
+    if not isinstance(value, dict):
+        return None
+    return {key: entry for key, entry in value.items() if key in ModelConfig.model_fields}
+
+
+def _names(value: Any) -> list[str] | None:
+    """Class names from a list, or from YOLOv5's later map of index to name."""
+    if isinstance(value, Mapping):
+        value = [value[index] for index in sorted(value)]
+    return [str(name) for name in value] if isinstance(value, list | tuple) else None
+
+
+def _image_size(options: Any) -> int | None:
+    value = options.get("imgsz") if isinstance(options, Mapping | StandIn) else None
+    return value if isinstance(value, int) and value > 0 else None

@@ -1,0 +1,224 @@
+"""Reading a pickled YOLOv5 checkpoint without running any of its code.
+
+Such a file is a pickle of whole Python objects (`models.yolo.DetectionModel` and all that hangs on it), and a pickle
+may call whatever it names. Here a name means one of four things: a harmless constructor of tensors and containers, an
+inert value, a stand-in for a class of the model, which keeps the object's attributes and has no behaviour, or a
+refusal. No foreign module is imported, no constructor of a foreign class is called.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.errors import WeightsError
+
+# Where YOLOv5's classes, and those of forks and packages of it, live.
+_MODEL_NAMESPACES = ("models.", "utils.", "torch.nn.", "yolov5.", "ultralytics.")
+_MODEL_CLASSES = {("argparse", "Namespace")}
+_CONTAINERS: dict[str, type] = {"set": set, "frozenset": frozenset, "dict": dict, "list": list, "tuple": tuple}
+# Values that lie beside the weights (paths, NumPy figures of the training). Nothing is made of them.
+_INERT = {
+    "_codecs": {"encode"},
+    "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"},
+    "numpy": {"dtype", "ndarray", "float64", "float32", "int64", "int32", "bool_"},
+    "numpy.core.multiarray": {"scalar", "_reconstruct"},
+    "torch": {"device"},
+}
+_INERT["pathlib._local"] = _INERT["pathlib"]
+_INERT["numpy._core.multiarray"] = _INERT["numpy.core.multiarray"]
+
+_ZIP = b"PK\x03\x04"
+# Where activations without weights live, and which of their attributes are part of the function.
+_ACTIVATIONS = ("torch.nn.modules.activation", "utils.activations")
+_ACTIVATION_ARGUMENTS = {"LeakyReLU": "negative_slope", "ELU": "alpha", "CELU": "alpha"}
+
+
+class RefusedError(Exception):
+    """The file asks for something that could run code; the text says what."""
+
+
+class _NoCalls(type):
+    """Metaclass of stand-ins: pickle makes an object with `__new__`; calling the class is what code would do."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise RefusedError(f"it calls {cls.__module__}.{cls.__qualname__}")
+
+
+class StandIn(metaclass=_NoCalls):
+    """Stands for an object of a foreign class: its attributes as plain data in `state`, and nothing else."""
+
+    __slots__ = ("state",)
+    state: dict[str, Any]
+
+    def __new__(cls, *args: Any) -> StandIn:
+        if args:
+            raise RefusedError(f"it calls {cls.__module__}.{cls.__qualname__}")
+        return object.__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+        self.state = {**_as_dict(attributes), **_as_dict(slots)}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute of the object that this one stands for."""
+        return getattr(self, "state", {}).get(name, default)
+
+
+class _Constructor:
+    """A function that a pickle may call. Unlike a plain function, a pickle cannot set attributes on it."""
+
+    __slots__ = ("_function",)
+    _function: Callable[..., Any]
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_function", function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._function(*args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise RefusedError(f"it changes {name!r} of a function")
+
+    def __setstate__(self, state: Any) -> None:
+        raise RefusedError("it changes a function")
+
+
+def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+    # The last arguments are hooks, that is to say functions.
+    return torch._utils._rebuild_tensor(storage, offset, tuple(size), tuple(stride))
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> Tensor:
+    if not isinstance(data, Tensor):
+        raise RefusedError("it makes a parameter of something that is no tensor")
+    return data
+
+
+_TENSORS: dict[tuple[str, str], Any] = {
+    ("torch._utils", "_rebuild_tensor"): _Constructor(_rebuild_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): _Constructor(_rebuild_tensor),
+    ("torch._utils", "_rebuild_parameter"): _Constructor(_rebuild_parameter),
+    ("torch", "Size"): _Constructor(tuple),
+    ("collections", "OrderedDict"): OrderedDict,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the names above and refuses every other one."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _TENSORS:
+            return _TENSORS[module, name]
+        if module in ("builtins", "__builtin__") and name in _CONTAINERS:
+            return _CONTAINERS[name]
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        if name in _INERT.get(module, ()):
+            return _Constructor(lambda *_: StandIn.__new__(StandIn))
+        if module.startswith(_MODEL_NAMESPACES) or (module, name) in _MODEL_CLASSES:
+            return _NoCalls(name, (StandIn,), {"__slots__": (), "__module__": module, "__qualname__": name})
+        raise RefusedError(f"it names {module}.{name}")
+
+
+def read_foreign(path: Path) -> dict[str, Any]:
+    """The content of a pickled checkpoint: containers, tensors on the CPU, and `StandIn` objects.
+
+    Raises:
+        WeightsError: the file would run code, or it is damaged, or not a file of torch.save.
+    """
+    reader = SimpleNamespace(__name__="restricted", Unpickler=_Unpickler, load=_load)
+    try:
+        _check_container(path)
+        with warnings.catch_warnings():
+            # About the source code of classes, which the legacy format carries along and which is not looked at.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False)
+    except RefusedError as reason:
+        raise WeightsError(
+            f"{path}: it is not loaded, since it might run code: {reason}; use a checkpoint of this project or of "
+            "YOLOv5 v5.0 to v7.0"
+        ) from None
+    except Exception as error:
+        # Damaged bytes make readers raise almost anything, depending on where they stumble.
+        raise WeightsError(f"{path}: not a checkpoint, or damaged ({_first_line(error)}); get it anew") from None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: holds no checkpoint but a {type(content).__name__}; save {{'model': ...}}")
+    return content
+
+
+def module_state(module: StandIn) -> dict[str, Tensor]:
+    """The state dict of the module that a stand-in stands for, with the keys that torch would give it.
+
+    Raises:
+        ValueError: the modules form no tree.
+    """
+    state: dict[str, Tensor] = {}
+    for prefix, part in _modules(module, "", ()):
+        absent = part.get("_non_persistent_buffers_set") or ()
+        for name, value in {**_as_dict(part.get("_parameters")), **_as_dict(part.get("_buffers"))}.items():
+            if isinstance(value, Tensor) and name not in absent:
+                state[f"{prefix}{name}"] = value.detach()
+    return state
+
+
+def module_activations(module: StandIn) -> dict[str, tuple[str, str]]:
+    """By path, class of the block that it belongs to, and text of each activation, such as `nn.LeakyReLU(0.1)`.
+
+    YOLOv5's code decides about the activation, not only its YAML: what a file was trained with stands in its objects.
+
+    Raises:
+        ValueError: the modules form no tree.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for prefix, part in _modules(module, "", ()):
+        for name, child in _as_dict(part.get("_modules")).items():
+            if isinstance(child, StandIn) and type(child).__module__.endswith(_ACTIVATIONS):
+                kind = type(child).__name__
+                argument = child.get(_ACTIVATION_ARGUMENTS.get(kind, ""), "")
+                found[f"{prefix}{name}"] = (type(part).__name__, f"nn.{kind}({argument})")
+    return found
+
+
+def _modules(module: StandIn, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, StandIn]]:
+    if id(module) in above:
+        raise ValueError("a module contains itself")
+    yield prefix, module
+    for name, child in _as_dict(module.get("_modules")).items():
+        if isinstance(child, StandIn):
+            yield from _modules(child, f"{prefix}{name}.", (*above, id(module)))
+
+
+def _check_container(path: Path) -> None:
+    """Leaves out the formats for which torch has other readers than its unpickler.
+
+    Archives are recognised and listed as torch does it: a file may look like one thing to one reader and like another
+    thing to the next.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+    if is_zip and "constants.pkl" in torch._C.PyTorchFileReader(str(path)).get_all_records():
+        raise RefusedError("it is a TorchScript program")
+    if not is_zip and tarfile.is_tarfile(path):
+        raise RefusedError("it is a tar archive, as torch before 0.1.10 wrote them")
+
+
+def _load(file: Any, **kwargs: Any) -> Any:
+    return _Unpickler(file, **kwargs).load()
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import data.coco.records
+from data.coco.records import CocoSplit, load_coco
+from data.errors import DataError
+
+
+def load(folder: Any, **options: Any) -> CocoSplit:
+    return load_coco(*folder.write(), progress=False, **options)
+
+
+def assert_same(first: CocoSplit, second: CocoSplit) -> None:
+    assert first.names == second.names
+    assert first.category_ids == second.category_ids
+    assert first.unused_names == second.unused_names
+    assert first.report == second.report
+    for one, other in zip(first.records, second.records, strict=True):
+        assert (one.image_id, one.path, one.width, one.height) == (
+            other.image_id,
+            other.path,
+            other.width,
+            other.height,
+        )
+        for name in ("boxes_xyxy", "labels", "crowd", "areas"):
+            theirs = getattr(other, name)
+            np.testing.assert_array_equal(getattr(one, name), theirs)
+            assert getattr(one, name).dtype == theirs.dtype
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Grows by one entry each time that images are really looked at."""
+    calls: list[Path] = []
+    check = data.coco.records.check_images
+
+    def counted(entries: Any, annotations: Path, **options: Any) -> None:
+        calls.append(annotations)
+        check(entries, annotations, **options)
+
+    monkeypatch.setattr("data.coco.records.check_images", counted)
+    return calls
+
+
+def test_second_run_reads_the_cache_and_gives_the_same(folder: Any, scans: list[Path]) -> None:
+    folder.box(5, 7, [1 / 3, 0.1, 5, 5], iscrowd=1)
+    folder.box(5, 7, [-1 / 3, 0.1, 5, 5])
+    folder.box(5, 7, [0, 0, 0, 5])
+    first = load(folder)
+    assert_same(first, load(folder))
+    assert len(scans) == 1
+    assert_same(first, load(folder, cache=False))
+    assert len(scans) == 2
+
+
+def test_other_names_are_another_scan(folder: Any, scans: list[Path]) -> None:
+    load(folder)
+    assert load(folder, names=["cat"]).names == ("cat",)
+    assert load(folder).names == ("dog", "cat")
+    assert len(scans) == 2
+
+
+def test_a_changed_annotation_invalidates(folder: Any, scans: list[Path]) -> None:
+    load(folder)
+    folder.document["annotations"][0]["bbox"] = [1, 1, 3, 3]
+    np.testing.assert_array_equal(load(folder).records[1].boxes_xyxy, [[1, 1, 4, 4]])
+    assert len(scans) == 2
+
+
+def test_a_changed_image_invalidates(folder: Any, scans: list[Path]) -> None:
+    load(folder)
+    file = folder.images / "003.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(DataError, match="truncated"):
+        load(folder)
+    file.unlink()
+    with pytest.raises(DataError, match="is not in"):
+        load(folder)
+
+
+def test_the_same_size_at_another_time_invalidates(folder: Any, scans: list[Path]) -> None:
+    load(folder)
+    os.utime(folder.images / "003.png", ns=(1, 1))
+    load(folder)
+    assert len(scans) == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "{}",
+        lambda text: json.dumps(json.loads(text) | {"version": -1}),
+        lambda text: json.dumps(json.loads(text) | {"labels": [0]}),
+        lambda text: json.dumps(json.loads(text) | {"images": 3}),
+        lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "report"}),
+    ],
+)
+def test_a_spoilt_cache_is_rewritten(folder: Any, cache_folder: Path, scans: list[Path], spoil: Any) -> None:
+    first = load(folder)
+    (file,) = (cache_folder / "scans").iterdir()
+    whole = file.read_text()
+    file.write_text(spoil(whole))
+    assert_same(first, load(folder))
+    assert len(scans) == 2
+    assert file.read_text() == whole
+
+
+def test_nothing_else_is_left_in_the_cache_folder(folder: Any, cache_folder: Path) -> None:
+    load(folder)
+    load(folder)
+    assert [file.suffix for file in (cache_folder / "scans").iterdir()] == [".json"]
+
+
+def test_no_cache_where_the_folder_cannot_be_written(
+    folder: Any, tmp_path: Path, scans: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    monkeypatch.setattr("data.coco.scan.CACHE_FOLDER", blocker / "cache")
+    assert_same(load(folder), load(folder))
+    assert len(scans) == 2
+
+
+def test_a_failed_scan_leaves_no_cache(folder: Any, cache_folder: Path) -> None:
+    (folder.images / "003.png").write_bytes(b"")
+    with pytest.raises(DataError):
+        load(folder)
+    assert not (cache_folder / "scans").exists()
+
+
+def test_progress_bar_goes_to_stderr_only(folder: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    load_coco(*folder.write())
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "Checking train.json" in captured.err

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data.config import CONFIG_FOLDER, load_dataset_config
+from data.errors import DataError
+
+GOOD = """
+path: set
+train: {images: images/train, annotations: train.json}
+val: {images: images/val, annotations: val.json}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "my.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_paths_are_relative_to_the_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path, GOOD)
+    monkeypatch.chdir(tmp_path)
+    for source in (file, "my.yaml", "./my.yaml"):
+        config = load_dataset_config(source)
+        assert config.file == file
+        assert config.path == tmp_path / "set"
+        assert config.train.images == tmp_path / "set/images/train"
+        assert config.val.annotations == tmp_path / "set/val.json"
+        assert (config.test, config.names, config.imgsz, config.epochs, config.batch_size) == (None,) * 5
+
+
+def test_path_may_be_absent_absolute_or_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    without = GOOD.replace("path: set\n", "")
+    assert load_dataset_config(write(tmp_path, without)).train.annotations == tmp_path / "train.json"
+    assert load_dataset_config(write(tmp_path, GOOD.replace("set", "/data/x"))).path == Path("/data/x")
+    assert load_dataset_config(write(tmp_path, GOOD.replace("set", "~/x"))).path == tmp_path / "home/x"
+
+
+def test_optional_entries(tmp_path: Path) -> None:
+    text = GOOD + "test:\nnames: {1: dog, 0: cat}\nimgsz: 320\nepochs: 5\nbatch_size: 4\n"
+    text += "optimizer: AdamW\nhyp: mine.yaml\n"
+    config = load_dataset_config(write(tmp_path, text))
+    assert config.names == ("cat", "dog")
+    assert (config.imgsz, config.epochs, config.batch_size, config.test) == (320, 5, 4, None)
+    # A name, until there is such a file beside the YAML.
+    assert (config.hyp, config.optimizer) == ("mine.yaml", "AdamW")
+    (tmp_path / "mine.yaml").write_text("")
+    assert load_dataset_config(write(tmp_path, text)).hyp == str(tmp_path / "mine.yaml")
+
+
+def test_shipped_configs_are_found_by_bare_name() -> None:
+    names = {file.stem for file in CONFIG_FOLDER.glob("*.yaml")}
+    assert "coco" in names
+    for name in names:
+        assert load_dataset_config(name) == load_dataset_config(f"{name}.yaml")
+    coco = load_dataset_config("coco")
+    assert coco.train.images == CONFIG_FOLDER.parents[2] / "datasets/coco/train2017"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("train: [1, 2\nval: x", ["line 2", "YAML syntax"]),
+        ("a: b: c", ["line 1", "YAML syntax"]),
+        ("\tx: 1", ["line 1", "YAML syntax"]),
+        ("", ["not a map", "train and val"]),
+        ("- 1", ["not a map"]),
+        (GOOD + "val: {images: a, annotations: b}", ["line 5", "'val' stands there twice"]),
+        (GOOD + "batchsize: 4", ["unknown entry 'batchsize'", "did you mean 'batch_size'?"]),
+        (GOOD + "nc: 3", ["unknown entry 'nc'", "delete the line"]),
+        (GOOD + "file: x", ["unknown entry 'file'"]),
+        (GOOD + "zzz: 4", ["unknown entry 'zzz'", "known are path, train"]),
+        (GOOD.replace("annotations: val", "annotation: val"), ["'val.annotation", "did you mean 'annotations'"]),
+        (GOOD.replace(", annotations: val.json", ""), ["'val.annotations' is missing"]),
+        (GOOD.split("val:")[0], ["'val' is missing", "{images: FOLDER, annotations: FILE.json}"]),
+        (GOOD.replace("images: images/val", "images: 3"), ["val.images", "3"]),
+        (GOOD.replace("images: images/val", "images:"), ["val.images", "None"]),
+        (GOOD + "imgsz: big", ["imgsz", "'big'"]),
+        (GOOD + "epochs: 0", ["epochs", "greater than 0", "0"]),
+        (GOOD + "batch_size: 2.5", ["batch_size", "2.5"]),
+        (GOOD + "batch_size: true", ["batch_size", "True"]),
+        (GOOD + "names: [cat, cat]", ["names", "'cat' stands there twice"]),
+        (GOOD + "names: {0: cat, 2: dog}", ["names", "0, 1, 2"]),
+        (GOOD + "names: [1, 2]", ["names.0", "1"]),
+        (GOOD + "names: []", ["names"]),
+        (GOOD + "names: cat", ["names", "'cat'"]),
+        (GOOD.replace("path: set", "path: [a]"), ["path", "['a']"]),
+        (
+            "train: images/train\nval: images/val\nnc: 2",
+            ["train: 'images/train'", "COCO JSON", "annotations: FILE.json"],
+        ),
+        ("? [1, 2]\n: x\n" + GOOD, ["YAML syntax"]),
+        ("\x00", ["YAML syntax"]),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, text: str, words: list[str]) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(DataError) as error:
+        load_dataset_config(file)
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.startswith(str(file))
+    for word in words:
+        assert word in message
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cocco.yaml: no such data-set YAML; did you mean 'coco.yaml'\?"):
+        load_dataset_config("cocco.yaml")
+    with pytest.raises(DataError, match="no such data-set YAML; give a path"):
+        load_dataset_config(tmp_path / "xyzzy.yaml")
+    with pytest.raises(DataError, match="is a folder"):
+        load_dataset_config(tmp_path)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_bytes(b"\xff\xfe\x00\xd8a: b\x9c")
+    with pytest.raises(DataError, match="YAML syntax") as error:
+        load_dataset_config(file)
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_in_a_yaml_is_run(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="YAML syntax"):
+        load_dataset_config(write(tmp_path, "path: !!python/object/apply:os.system ['touch pwned']"))

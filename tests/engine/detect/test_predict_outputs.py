@@ -1,0 +1,153 @@
+"""What detection writes: annotated pictures, labels, crops and predictions.json, and the names of these files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.detect import output as detect_output
+from engine.detect.predict import predict
+from engine.errors import EngineError
+from tests.engine.detect.colour_backend import BLUE, ColourBackend, draw, run, save, setup, tree
+
+
+def test_the_annotated_picture_shows_the_box(tmp_path: Path) -> None:
+    path = save(tmp_path / "in/photo.png", draw((240, 320), red=(100, 100, 200, 200)))
+    original = path.read_bytes()
+    folder = run(tmp_path, path)
+    assert tree(folder) == ["photo.png"]
+    assert path.read_bytes() == original
+    drawn, before = cv2.imread(str(folder / "photo.png")), cv2.imread(str(path))
+    changed = (drawn != before).any(axis=2)
+    assert changed[100, 100:200].all(), "the upper edge"
+    assert not changed[110:190, 110:190].any(), "the inside"
+    assert changed[80:100, 100:140].any(), "the label"
+    hidden = cv2.imread(str(run(tmp_path, path, name="plain", hide_labels=True) / "photo.png"))
+    assert not (hidden != before).any(axis=2)[:99].any()
+    without_score = cv2.imread(str(run(tmp_path, path, name="noconf", hide_conf=True) / "photo.png"))
+    assert 0 < (without_score != before).any(axis=2)[:99].sum() < changed[:99].sum()
+    thick = cv2.imread(str(run(tmp_path, path, name="thick", line_thickness=9, hide_labels=True) / "photo.png"))
+    assert (thick != before).any(axis=2).sum() > 3 * (hidden != before).any(axis=2).sum()
+
+
+def test_save_txt_is_normalised_and_has_scores_on_demand(tmp_path: Path) -> None:
+    path = save(tmp_path / "in/photo.png", draw((256, 320), red=(32, 64, 96, 128), blue=(160, 128, 320, 256)))
+    save(tmp_path / "in/nothing.png", draw((256, 320)))
+    folder = run(tmp_path, path.parent, save_txt=True, nosave=True)
+    assert tree(folder) == ["labels/photo.txt"]
+    assert (folder / "labels/photo.txt").read_text() == "0 0.2 0.375 0.2 0.25\n1 0.75 0.75 0.5 0.5\n"
+    folder = run(tmp_path, path.parent, save_txt=True, save_conf=True, nosave=True, name="conf")
+    assert (folder / "labels/photo.txt").read_text() == "0 0.2 0.375 0.2 0.25 0.9\n1 0.75 0.75 0.5 0.5 0.6\n"
+
+
+def test_save_crop_cuts_the_clean_picture(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.png", draw((256, 320), red=(32, 64, 96, 128)))
+    save(tmp_path / "in/b.png", draw((256, 320), red=(0, 0, 64, 64), blue=(160, 128, 320, 256)))
+    folder = run(tmp_path, tmp_path / "in", save_crop=True, nosave=True)
+    assert tree(folder) == ["crops/blue/b.jpg", "crops/red/a.jpg", "crops/red/b.jpg"]
+    crop = cv2.imread(str(folder / "crops/blue/b.jpg"))
+    assert crop.shape == (128, 160, 3)
+    assert np.abs(crop.astype(int) - BLUE).max() < 8, "no line of a box in it"
+
+
+def test_save_json_is_a_coco_results_list_with_original_ids(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.png", draw((256, 320), red=(32, 64, 96, 128)))
+    save(tmp_path / "in/b.png", draw((256, 320)))
+    save(tmp_path / "in/c.png", draw((256, 320), blue=(160, 128, 320, 256)))
+    folder = run(tmp_path, tmp_path / "in", save_json=True, nosave=True)
+    assert json.loads((folder / "predictions.json").read_text()) == [
+        {"image_id": 1, "category_id": 7, "bbox": [32, 64, 64, 64], "score": 0.9, "file_name": "a.png"},
+        {"image_id": 3, "category_id": 3, "bbox": [160, 128, 160, 128], "score": 0.6, "file_name": "c.png"},
+    ]
+
+
+def test_pictures_named_by_numbers_have_these_as_ids_unless_they_repeat(tmp_path: Path) -> None:
+    scene = draw((256, 320), red=(32, 64, 96, 128))
+    for name in ("000000000139.png", "42.png"):
+        save(tmp_path / "in" / name, scene)
+    folder = run(tmp_path, tmp_path / "in", save_json=True, nosave=True)
+    assert [entry["image_id"] for entry in json.loads((folder / "predictions.json").read_text())] == [139, 42]
+    save(tmp_path / "in/042.png", scene)
+    folder = run(tmp_path, tmp_path / "in", save_json=True, nosave=True, name="again")
+    assert [entry["image_id"] for entry in json.loads((folder / "predictions.json").read_text())] == [1, 2, 3]
+
+
+def test_no_detections_make_an_empty_list(tmp_path: Path) -> None:
+    folder = run(tmp_path, save(tmp_path / "a.png", draw((64, 64))), save_json=True, save_txt=True, save_crop=True)
+    assert tree(folder) == ["a.png", "predictions.json"]
+    assert json.loads((folder / "predictions.json").read_text()) == []
+
+
+def test_equal_names_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    red = draw((256, 320), red=(32, 64, 96, 128))
+    for name in ("x/a.png", "y/a.png", "y/a.jpg", "y/A-2.png"):
+        save(tmp_path / "in" / name, red)
+    folder = run(tmp_path, tmp_path / "in/**/*", save_txt=True, save_crop=True, save_json=True)
+    stems = ["a", "A-2", "a-3", "a-4"]
+    assert tree(folder) == sorted(
+        ["a.png", "A-2.png", "a-3.jpg", "a-4.png", "predictions.json"]
+        + [f"labels/{stem}.txt" for stem in stems]
+        + [f"crops/red/{stem}.jpg" for stem in stems]
+    )
+    names = [entry["file_name"] for entry in json.loads((folder / "predictions.json").read_text())]
+    assert names == ["x/a.png", "y/A-2.png", "y/a.jpg", "y/a.png"]
+
+
+def test_runs_are_numbered_and_exist_ok_replaces(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", draw((256, 320), red=(32, 64, 96, 128)))
+    run(tmp_path, path, save_txt=True)
+    predict(setup(tmp_path, path), ColourBackend())
+    assert sorted(folder.name for folder in (tmp_path / "runs").iterdir()) == ["exp", "exp2"]
+    save(path, draw((256, 320)))
+    folder = run(tmp_path, path, save_txt=True, exist_ok=True)
+    assert tree(folder) == ["a.png"], "the label file of the earlier run is out of date"
+    assert (cv2.imread(str(folder / "a.png")) == 128).all()
+
+
+def test_nosave_alone_writes_nothing(tmp_path: Path) -> None:
+    predict(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64))), nosave=True), ColourBackend())
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir(mode=0o555)
+    with pytest.raises(EngineError, match="--project"):
+        predict(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64)))), ColourBackend())
+
+
+def test_a_project_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(EngineError, match="--project"):
+        predict(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64)))), ColourBackend())
+
+
+@pytest.mark.parametrize("name", ["photo.webp", "photo.bmp", "photo.tif", "scan.pgm", "anim.gif"])
+def test_formats_keep_their_ending_where_opencv_writes_it(tmp_path: Path, name: str) -> None:
+    encoded = io.BytesIO()
+    kind = {"webp": "WEBP", "bmp": "BMP", "tif": "TIFF", "pgm": "PPM", "gif": "GIF"}[name.split(".")[1]]
+    Image.new("L" if kind in ("PPM", "GIF") else "RGB", (64, 48), 99).save(encoded, kind)
+    (tmp_path / name).write_bytes(encoded.getvalue())
+    (written,) = run(tmp_path, tmp_path / name).iterdir()
+    assert written.name == (name if kind in ("WEBP", "BMP", "TIFF") else f"{Path(name).stem}.jpg")
+    assert cv2.imread(str(written)).shape == (48, 64, 3)
+
+
+def test_class_names_that_are_no_folder_names(tmp_path: Path) -> None:
+    backend = ColourBackend(names=("../red/or:not", ".."))
+    image = draw((256, 320), red=(32, 64, 96, 128), blue=(160, 128, 320, 256))
+    options = setup(tmp_path, save(tmp_path / "a.png", image), save_crop=True, nosave=True)
+    assert predict(options, backend) == 0
+    assert tree(tmp_path / "runs/exp") == ["crops/_/a.jpg", "crops/_red_or_not/a.jpg"]
+
+
+def test_unique_names_ignore_case() -> None:
+    unique = detect_output.UniqueNames()
+    assert [unique(name) for name in ("a", "A", "a", "a-2", "b")] == ["a", "A-2", "a-3", "a-2-2", "b"]

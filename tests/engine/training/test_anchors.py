@@ -1,0 +1,78 @@
+"""Anchor recall and k-means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.coco.records import CocoSplit, ImageRecord, ScanReport
+from engine.training.anchors import anchor_fit, check_anchors, fit_anchors
+from models import build_model
+
+
+def test_fit_is_the_worse_side_of_the_best_anchor() -> None:
+    fit = anchor_fit(np.array([[10.0, 20.0], [100.0, 10.0]]), np.array([[20.0, 20.0], [10.0, 80.0]]))
+    assert fit.tolist() == pytest.approx([0.5, 0.2])
+
+
+def test_fitted_anchors_find_the_clusters() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([[8.0, 8.0], [30.0, 90.0], [200.0, 60.0]])
+    sizes = (centres[rng.integers(0, 3, 600)] * rng.uniform(0.9, 1.1, (600, 2))).astype(np.float32)
+    anchors = fit_anchors(sizes, 3, anchor_t=4.0)
+    assert anchors == pytest.approx(centres[np.argsort(centres.prod(1))], rel=0.1)
+    assert np.array_equal(anchors, fit_anchors(sizes, 3, anchor_t=4.0))  # the seed decides
+
+
+def test_fitted_anchors_recall_more_than_bad_ones() -> None:
+    rng = np.random.default_rng(1)
+    sizes = rng.lognormal(3, 0.8, (500, 2)).astype(np.float32) + 3
+    bad = np.full((9, 2), 600.0)
+    recall = [(anchor_fit(sizes, a) > 0.25).mean() for a in (bad, fit_anchors(sizes, 9, 4.0))]
+    assert recall[0] < 0.5 < 0.95 < recall[1]
+
+
+def test_placeholders_fit_nothing() -> None:
+    assert anchor_fit(np.array([[10.0, 20.0]]), np.array([[0.0, 0.0]])).tolist() == [0.0]
+
+
+def split_of(sizes: np.ndarray) -> CocoSplit:
+    boxes = np.concatenate((np.zeros_like(sizes), sizes), 1).astype(np.float32)
+    count = len(sizes)
+    record = ImageRecord(1, Path("a.jpg"), 640, 640, boxes, np.zeros(count, np.int64), np.zeros(count, bool))
+    return CocoSplit((record,), ("thing",), (1,), Path("a.json"), ScanReport(1, count, 0, 0, 0))
+
+
+def config(anchors: object, sources: list[int]) -> dict[str, object]:
+    rows = [[-1, 1, "Conv", [8, 3, 2]] for _ in range(4)]
+    head = [[sources, 1, "Detect", ["nc", "anchors"]]]
+    return {
+        "nc": 1,
+        "depth_multiple": 1.0,
+        "width_multiple": 1.0,
+        "anchors": anchors,
+        "backbone": rows,
+        "head": head,
+    }
+
+
+@pytest.mark.parametrize("sources", [[2, 3], [3, 2]], ids=["finest first", "coarsest first"])
+def test_check_refits_placeholders_in_place(sources: list[int]) -> None:
+    rng = np.random.default_rng(2)
+    sizes = rng.lognormal(3, 0.8, (300, 2)) + 4
+    model = build_model(config(3, sources))
+    check_anchors(model, split_of(sizes), imgsz=640, anchor_t=4.0)
+    pixels = model.head.anchors * model.stride.view(-1, 1, 1)
+    assert (anchor_fit(sizes, pixels.view(-1, 2).numpy()) > 0.25).mean() > 0.95
+    finest, coarsest = model.stride.argsort()
+    assert pixels[finest].prod(1).max() < pixels[coarsest].prod(1).min()
+
+
+def test_check_leaves_good_anchors_alone() -> None:
+    sizes = np.array([[10.0, 12.0], [60.0, 70.0]] * 20)
+    model = build_model(config([[10, 12], [60, 70]], [2, 3]))
+    before = model.head.anchors.clone()
+    check_anchors(model, split_of(sizes), imgsz=640, anchor_t=4.0)
+    assert (model.head.anchors == before).all()

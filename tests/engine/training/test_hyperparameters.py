@@ -1,0 +1,58 @@
+"""Hyperparameter files: the shipped ones, and one line for wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from engine.errors import EngineError
+from engine.training.hyperparameters import HYPS_FOLDER, load_hyperparameters
+
+
+@pytest.mark.parametrize("file", sorted(HYPS_FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_files_name_every_key_and_explain_it(file: Path) -> None:
+    hyp = load_hyperparameters(file.stem)
+    values = yaml.safe_load(file.read_text())
+    assert set(values) == set(hyp.as_dict())
+    keys = [line for line in file.read_text().splitlines() if line and not line.startswith((" ", "#"))]
+    assert len(keys) == len(values)
+    assert all("#" in line for line in keys)
+
+
+def test_scratch_is_the_default_of_every_key(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("lr0: 0.01\n")
+    assert load_hyperparameters(tmp_path / "one.yaml") == load_hyperparameters("scratch")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr_0: 0.01", "unknown key 'lr_0'; did you mean 'lr0'"),
+        ("lr0: fast", "lr0: 'fast': "),
+        ("lr0: -1", "lr0: -1: "),
+        ("mosaic: 1.5", "mosaic: 1.5: "),
+        ("fl_gamma: 1.5", "fl_gamma: 1.5 is not supported; set it to 0.0"),
+        ("- 1", "must hold 'key: value' lines"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_wrong_files_are_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "h.yaml"
+    path.write_text(text)
+    with pytest.raises(EngineError) as caught:
+        load_hyperparameters(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_yolov5_keys_that_are_off_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text("lr0: 0.02\niou_t: 0.2\nfl_gamma: 0.0\ncopy_paste: 0.0\n")
+    assert load_hyperparameters(tmp_path / "h.yaml").training.lr0 == 0.02
+
+
+def test_missing_file_names_the_known_ones() -> None:
+    with pytest.raises(EngineError, match=r"nowhere: no such hyperparameter file; .*scratch\.yaml"):
+        load_hyperparameters("nowhere")
