@@ -7,4 +7,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 GOLDEN = SHARED / "golden"
+BLOCKS = ROOT / "tests" / "golden"
+"""Golden numbers of the blocks, which the project brings along."""
 BCCD = SHARED / "datasets" / "bccd"
