@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from models.errors import ConfigError
-from models.registry import ConvClass, lookup
+from models.registry import Entry, lookup
 
 
 def resolve_argument(value: Any, names: Mapping[str, Any]) -> Any:
@@ -25,23 +25,23 @@ def resolve_argument(value: Any, names: Mapping[str, Any]) -> Any:
     return {"None": None, "True": True, "False": False, **names}.get(value, value)
 
 
-def construct(block: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> nn.Module:
-    """Call a block's constructor, the names of convolution classes among its arguments looked up in the registry.
+def construct(entry: Entry, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> nn.Module:
+    """Call a block's constructor, the names in its convolution slots looked up in the registry.
 
     Raises:
         ConfigError: the arguments do not fit the constructor, or it refuses their values.
     """
-    signature = inspect.signature(block)
+    signature = inspect.signature(entry.block)
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
         raise ConfigError(f"wrong arguments: {_bind_problem(error, signature, kwargs)}") from error
-    for name, value in bound.arguments.items():
-        takes_class = signature.parameters[name].annotation in (ConvClass, "ConvClass")
-        if takes_class and isinstance(value, str):
-            bound.arguments[name] = lookup(value).block
+    for slot in entry.conv_slots:
+        value = bound.arguments.get(slot)
+        if isinstance(value, str):
+            bound.arguments[slot] = lookup(value).block
     try:
-        return block(*bound.args, **bound.kwargs)
+        return entry.block(*bound.args, **bound.kwargs)
     except ConfigError:
         raise
     except Exception as error:  # a constructor may raise anything on a value that it does not expect

@@ -75,13 +75,11 @@ def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[in
         in_channels=tuple(channels[source + 1] for source in sources),
         repeats=max(round(spec.number * config.depth_multiple), 1) if spec.number > 1 else spec.number,
         width_multiple=config.width_multiple,
-        num_classes=config.nc,
-        anchors=config.anchors,
         channel_multiple=config.channel_multiple,
     )
     plan = _plan(entry, context, [resolve_argument(arg, names) for arg in spec.args])
     kwargs = {key: resolve_argument(value, names) for key, value in spec.kwargs.items()}
-    blocks = [construct(entry.block, plan.args, kwargs) for _ in range(plan.repeats)]
+    blocks = [construct(entry, plan.args, kwargs) for _ in range(plan.repeats)]
     arguments = ", ".join([*map(_show, plan.args), *(f"{key}={_show(value)}" for key, value in kwargs.items())])
     if plan.repeats > 1:
         arguments = f"{arguments} (x{plan.repeats})"

@@ -32,8 +32,10 @@ from engine.options import ResumeOptions, TrainOptions
 from engine.report.recorder import Recorder, write_yaml
 from engine.report.training import draw_training_batch, finish_report
 from engine.runs import next_run_dir
-from engine.training.optimizer import Schedule, build_ema, build_optimizer, clip_gradients
+from engine.training.ema import build_ema
+from engine.training.optimizer import build_optimizer, clip_gradients
 from engine.training.random_state import seed_generators
+from engine.training.schedule import Schedule
 from engine.training.setup import (
     build_detector,
     build_loaders,

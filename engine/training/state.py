@@ -27,8 +27,8 @@ from engine.checkpoint import load_checkpoint
 from engine.errors import EngineError
 from engine.options import ResumeOptions, TrainOptions
 from engine.training.hyperparameters import Hyperparameters, parse_hyperparameters
-from engine.training.optimizer import Schedule
 from engine.training.random_state import random_states, set_random_states
+from engine.training.schedule import Schedule
 
 log = logging.getLogger(__name__)
 

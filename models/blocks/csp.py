@@ -19,7 +19,7 @@ from models.blocks.transformer import TransformerBlock
 from models.registry import ConvClass, conv_rule, csp_rule, register
 
 
-@register(rule=conv_rule)
+@register(rule=conv_rule, conv_slots=("conv",))
 class Bottleneck(nn.Module):
     """1x1 to `e * c2` channels, 3x3 to `c2`, and the input added where the channels allow it.
 
@@ -75,7 +75,7 @@ class CrossConv(nn.Module):
         return x + y if self.add else y
 
 
-@register(rule=csp_rule)
+@register(rule=csp_rule, conv_slots=("conv",))
 class BottleneckCSP(nn.Module):
     """The CSP block of YOLOv5's first releases: `n` bottlenecks on one half, a 1x1 convolution on the other."""
 
@@ -131,7 +131,7 @@ class _C3Frame(nn.Module):
         return self.cv3(torch.cat((self.m(self.cv1(x)), self.cv2(x)), 1))
 
 
-@register(rule=csp_rule)
+@register(rule=csp_rule, conv_slots=("conv",))
 class C3(_C3Frame):
     """CSP block with three convolutions and `n` bottlenecks; see `Bottleneck` for the other arguments."""
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models import Conv, Detector, SAConv2d, SPConv, build_model
+from models import Conv, Detector, SAConv2d, SPConv, build_model, registry
 from models.blocks.csp import C3
 from models.errors import ConfigError
 from models.registry import ConvClass, RowPlan, conv_rule, names, register, single_input
@@ -214,20 +214,36 @@ def _mapping(rows: list[Any], **keys: Any) -> dict[str, Any]:
     return {"nc": 2, "anchors": [[8, 8]], "backbone": rows, "head": [[[-1], 1, "Detect", ["nc", "anchors"]]], **keys}
 
 
-def test_a_block_becomes_known_by_one_decorator() -> None:
-    @register("ParserTestStem", rule=conv_rule)
+@pytest.mark.parametrize("annotation", [ConvClass, "registry.ConvClass", "whatever"])
+def test_a_block_becomes_known_by_one_decorator(annotation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decorator alone says what takes a convolution: annotations may be strings, as with delayed evaluation."""
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+
     class Stem(nn.Module):
-        def __init__(self, c1: int, c2: int, inner: ConvClass = Conv) -> None:
+        def __init__(self, c1: int, c2: int, inner=Conv) -> None:
             super().__init__()
             self.body = inner(c1, c2, 3, 4)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.body(x)
 
+    Stem.__init__.__annotations__["inner"] = annotation
+    register("ParserTestStem", rule=conv_rule, conv_slots=("inner",))(Stem)
     assert "ParserTestStem" in names()
     model = build_model(_mapping([[-1, 1, "ParserTestStem", [16], {"inner": "SAConv2d"}]]))
     assert isinstance(model.model[0].body, SAConv2d)
     assert model.stride.tolist() == [4]
+
+
+def test_a_slot_that_the_constructor_does_not_have() -> None:
+    with pytest.raises(ValueError, match="block 'Slotless' has no constructor argument 'convolution'"):
+
+        @register(rule=conv_rule, conv_slots=("convolution",))
+        class Slotless(nn.Module):
+            def __init__(self, c1: int, c2: int) -> None:
+                super().__init__()
+
+    assert "Slotless" not in names()
 
 
 def test_a_block_whose_rule_is_wrong_is_named() -> None:

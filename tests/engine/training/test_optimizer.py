@@ -1,8 +1,7 @@
-"""Parameter groups, the schedule as a function of the iteration, and the moving average."""
+"""Parameter groups: what is decayed, what warms up as a bias, and at which pace each parameter learns."""
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import pytest
@@ -11,7 +10,8 @@ from torch import nn
 
 from engine.errors import EngineError
 from engine.training.hyperparameters import TrainingHyperparameters
-from engine.training.optimizer import Schedule, build_ema, build_optimizer
+from engine.training.optimizer import build_optimizer
+from engine.training.schedule import Schedule
 
 HYP = TrainingHyperparameters()
 
@@ -39,75 +39,6 @@ def test_frozen_parameters_are_left_out() -> None:
 def test_unknown_optimizer_is_one_line() -> None:
     with pytest.raises(EngineError, match="--optimizer Lion: unknown; use one of SGD, Adam, AdamW"):
         build_optimizer(small_model(), "Lion", HYP, 0.0)
-
-
-def test_schedule_ends() -> None:
-    linear, cosine = (Schedule(HYP, 10, 5, 16, cosine) for cosine in (False, True))
-    for schedule in (linear, cosine):
-        assert schedule.factor(0) == 1
-        assert schedule.factor(10) == pytest.approx(HYP.lrf)
-    assert linear.factor(5) == pytest.approx((1 + HYP.lrf) / 2)
-    assert cosine.factor(2) > linear.factor(2)
-    assert cosine.factor(8) < linear.factor(8)
-
-
-def test_warmup_raises_kernels_and_lowers_biases() -> None:
-    optimizer = build_optimizer(small_model(), "SGD", HYP, 0.01)
-    schedule = Schedule(HYP, 100, 50, 16)
-    assert schedule.warmup == 150
-    history = []
-    for iteration in (0, 75, 150, 1000):
-        schedule.apply(optimizer, 0, iteration)
-        bias = next(g for g in optimizer.param_groups if g["is_bias"])
-        kernel = next(g for g in optimizer.param_groups if g["weight_decay"])
-        history.append((bias["lr"], kernel["lr"], kernel["momentum"]))
-    assert history[0] == (HYP.warmup_bias_lr, 0.0, HYP.warmup_momentum)
-    assert history[1] == pytest.approx((0.055, 0.005, (0.8 + 0.937) / 2))
-    assert history[2] == history[3] == pytest.approx((HYP.lr0, HYP.lr0, HYP.momentum))
-
-
-@pytest.mark.parametrize(("batch_size", "expected"), [(16, 4), (64, 1), (128, 1), (1, 64), (24, 3)])
-def test_accumulation_reaches_the_nominal_batch(batch_size: int, expected: int) -> None:
-    schedule = Schedule(HYP, 10, 1000, batch_size)
-    assert schedule.accumulate == expected
-    assert schedule.accumulate_at(0) == 1
-    assert schedule.accumulate_at(schedule.warmup) == expected
-    # Decay follows the images that really make up a step.
-    assert schedule.weight_decay == pytest.approx(HYP.weight_decay * batch_size * expected / 64)
-
-
-def test_updates_count_every_step() -> None:
-    assert Schedule(HYP, 60, 13, 16).updates == 60 * 4  # 4 + 4 + 4 + 1 batches
-    assert Schedule(HYP, 10, 5, 64).updates == 50
-
-
-def test_no_warmup() -> None:
-    schedule = Schedule(HYP.model_copy(update={"warmup_epochs": 0.0}), 10, 5, 16)
-    optimizer = build_optimizer(small_model(), "SGD", HYP, 0.01)
-    schedule.apply(optimizer, 0, 0)
-    assert {group["lr"] for group in optimizer.param_groups} == {HYP.lr0}
-    assert schedule.accumulate_at(0) == 4
-
-
-@pytest.mark.parametrize(("updates", "ramp"), [(100_000, 2000), (300, 100)])
-def test_ema_follows_its_formula_and_copies_counters(updates: int, ramp: int) -> None:
-    torch.manual_seed(0)
-    model = small_model()
-    ema = build_ema(model, updates)
-    expected = None
-    for step in range(5):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter))
-        model(torch.randn(2, 3, 8, 8))  # moves the running statistics
-        ema.update_parameters(model)
-        weight = model[0].weight.detach().clone()
-        decay = 0.9999 * (1 - math.exp(-(step + 1) / ramp))
-        expected = weight if expected is None else decay * expected + (1 - decay) * weight
-    torch.testing.assert_close(ema.module[0].weight, expected)
-    assert ema.module[1].num_batches_tracked == 5
-    assert not ema.module.training
-    assert not any(parameter.requires_grad for parameter in ema.module.parameters())
 
 
 class Paced(nn.Module):

@@ -1,0 +1,85 @@
+"""Channel rules: from what a YAML row says to the arguments of a block's constructor.
+
+A rule is the only place that knows how a block's channels follow from its inputs. It lives with the block, or is one of
+the common ones here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RowContext:
+    """What a rule may know about the row that it plans.
+
+    Attributes:
+        in_channels: channels of each input, in the order of the row's `from`.
+        repeats: the row's number after the depth multiple, at least 1.
+        width_multiple: factor for the channels that the row asks for.
+        channel_multiple: what scaled channels are rounded up to a multiple of.
+    """
+
+    in_channels: tuple[int, ...]
+    repeats: int = 1
+    width_multiple: float = 1.0
+    channel_multiple: int = 8
+
+    def scaled(self, channels: float) -> int:
+        """Channels after the width multiple, rounded up to a multiple of `channel_multiple`.
+
+        Raises:
+            ConfigError: not a positive number.
+        """
+        if isinstance(channels, bool) or not isinstance(channels, int | float) or channels <= 0:
+            raise ConfigError(f"output channels must be a positive number, not {channels!r}")
+        return math.ceil(channels * self.width_multiple / self.channel_multiple) * self.channel_multiple
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """Constructor arguments of one row, its output channels, and how often the block stands in sequence."""
+
+    args: tuple[Any, ...]
+    out_channels: int
+    repeats: int = 1
+
+
+Rule = Callable[[RowContext, list[Any]], RowPlan]
+
+
+def single_input(context: RowContext) -> int:
+    """The channels of a row that takes exactly one input.
+
+    Raises:
+        ConfigError: the row has several inputs.
+    """
+    if len(context.in_channels) != 1:
+        raise ConfigError(f"takes one input, but 'from' names {len(context.in_channels)}; put a Concat row before it")
+    return context.in_channels[0]
+
+
+def conv_rule(context: RowContext, args: list[Any]) -> RowPlan:
+    """`[c2, ...]` -> `(c1, scaled c2, ...)`; repeats stand in sequence."""
+    c1 = single_input(context)
+    if not args:
+        raise ConfigError("needs its output channels as first argument")
+    c2 = context.scaled(args[0])
+    return RowPlan((c1, c2, *args[1:]), c2, context.repeats)
+
+
+def csp_rule(context: RowContext, args: list[Any]) -> RowPlan:
+    """`[c2, ...]` -> `(c1, scaled c2, repeats, ...)`: the block repeats its inner part itself."""
+    plan = conv_rule(context, args)
+    c1, c2, *rest = plan.args
+    return RowPlan((c1, c2, context.repeats, *rest), plan.out_channels)
+
+
+def same_channels_rule(context: RowContext, args: list[Any]) -> RowPlan:
+    """Arguments pass unchanged, and so do the channels (pooling, upsampling, padding)."""
+    return RowPlan(tuple(args), single_input(context), context.repeats)

@@ -1,0 +1,36 @@
+"""The moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from engine.training.ema import build_ema
+
+
+def small_model() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+
+
+@pytest.mark.parametrize(("updates", "ramp"), [(100_000, 2000), (300, 100)])
+def test_ema_follows_its_formula_and_copies_counters(updates: int, ramp: int) -> None:
+    torch.manual_seed(0)
+    model = small_model()
+    ema = build_ema(model, updates)
+    expected = None
+    for step in range(5):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        model(torch.randn(2, 3, 8, 8))  # moves the running statistics
+        ema.update_parameters(model)
+        weight = model[0].weight.detach().clone()
+        decay = 0.9999 * (1 - math.exp(-(step + 1) / ramp))
+        expected = weight if expected is None else decay * expected + (1 - decay) * weight
+    torch.testing.assert_close(ema.module[0].weight, expected)
+    assert ema.module[1].num_batches_tracked == 5
+    assert not ema.module.training
+    assert not any(parameter.requires_grad for parameter in ema.module.parameters())
