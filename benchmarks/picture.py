@@ -41,9 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         image = read_image(path)
         found = predictor(image)
         classes = found.classes.tolist()
-        labels = [
-            f"{predictor.backend.names[index]} {score:.2f}" for index, score in zip(classes, found.scores, strict=True)
-        ]
+        names = predictor.backend.classes.names
+        labels = [f"{names[index]} {score:.2f}" for index, score in zip(classes, found.scores, strict=True)]
         large = cv2.resize(image, None, fx=_SCALE, fy=_SCALE, interpolation=cv2.INTER_CUBIC)
         pictures.append(draw_detections(large, found.boxes_xyxy * _SCALE, classes, labels, thickness=1))
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data.letterbox import Letterbox
 from data.media.image import read_image
+from files.classes import Classes
 from models import Detector, build_model
 from models.weights.conversion import Outcome
 from models.weights.source import load_source
@@ -29,14 +30,14 @@ def compare(weights: Path, configurations: list[str], images: list[Tensor]) -> l
     """One line of the table per configuration; the first is the checkpoint's own network."""
     source = load_source(weights)
     assert source.yaml is not None
-    names = source.names or []
-    own = build_model(source.yaml, num_classes=len(names))
+    classes = source.classes or Classes.numbered(80)
+    own = build_model(source.yaml, num_classes=len(classes))
     own.load_state_dict(source.state)
     before = _predictions(own, images)
     lines = []
     for cfg in configurations:
-        model = build_model(cfg, num_classes=len(names))
-        model.names = names
+        model = build_model(cfg, num_classes=len(classes))
+        model.classes = classes
         report = transfer_weights(model, source)
         after = _predictions(model, images)
         difference = (after - before).abs()

@@ -40,20 +40,15 @@ class Letterbox:
     pad_top: int
 
     @classmethod
-    def fit(cls, image_hw: tuple[int, int], input_hw: tuple[int, int], *, scaleup: bool = True) -> Letterbox:
-        """As large as `input_hw` allows, centred in it. Without `scaleup` small pictures keep their size."""
+    def fit(cls, image_hw: tuple[int, int], input_hw: tuple[int, int]) -> Letterbox:
+        """As large as `input_hw` allows, centred in it."""
         if min(*image_hw, *input_hw) < 1:
             raise ValueError(f"letterbox of a {image_hw} picture into {input_hw}: every side must be at least 1 px")
         ratio = min(input_hw[0] / image_hw[0], input_hw[1] / image_hw[1])
-        return cls.at_ratio(image_hw, input_hw, ratio if scaleup else min(ratio, 1.0))
+        return cls.at_ratio(image_hw, input_hw, ratio)
 
     @classmethod
-    def square(cls, image_hw: tuple[int, int], size: int, *, scaleup: bool = True) -> Letterbox:
-        """Input of `size` x `size` pixels."""
-        return cls.fit(image_hw, (size, size), scaleup=scaleup)
-
-    @classmethod
-    def rectangle(cls, image_hw: tuple[int, int], size: int, stride: int, *, scaleup: bool = True) -> Letterbox:
+    def rectangle(cls, image_hw: tuple[int, int], size: int, stride: int) -> Letterbox:
         """The smallest input whose sides are multiples of `stride` and that holds the picture at a long side of `size`.
 
         `size` itself must be a multiple of `stride`.
@@ -61,7 +56,6 @@ class Letterbox:
         if size % stride:
             raise ValueError(f"size {size} is not a multiple of the stride {stride}")
         ratio = size / max(image_hw)
-        ratio = ratio if scaleup else min(ratio, 1.0)
         height, width = resized_hw(image_hw, ratio)
         return cls.at_ratio(image_hw, (-(-height // stride) * stride, -(-width // stride) * stride), ratio)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from files.classes import Classes
 from models.config.schema import ModelConfig, load_config
 from models.errors import ConfigError
 from models.heads.base import DetectionHead
@@ -49,8 +50,7 @@ class Detector(nn.Module):
     Attributes:
         model: the rows' modules in order; state-dict keys are `model.{row}.…`, as YOLOv5's.
         rows: what each row is.
-        names: class names; `"0"`, `"1"`, ... until the trainer sets them.
-        category_ids: the data set's own id of each class; the class index until the trainer sets them.
+        classes: names and the data set's own ids; numbered until the trainer sets them.
         imgsz: side of the network input that it was trained for, pixels.
         data: path of the data-set YAML that it was trained on; may be empty.
         yaml: plain dict that rebuilds the architecture with `build_model`.
@@ -63,8 +63,7 @@ class Detector(nn.Module):
         self.rows = tuple(rows)
         self.model = nn.Sequential(*modules)
         self.yaml = config.plain()
-        self.names = [str(index) for index in range(self.head.num_classes)]
-        self.category_ids = list(range(self.head.num_classes))
+        self.classes = Classes.numbered(self.head.num_classes)
         self.imgsz = DEFAULT_IMAGE_SIZE
         self.data = ""
         for module in self.modules():
@@ -87,6 +86,11 @@ class Detector(nn.Module):
     def stride(self) -> Tensor:
         """`(levels,)` input pixels per cell of each of the head's levels."""
         return self.head.stride
+
+    @property
+    def names(self) -> list[str]:
+        """Class names, in class order."""
+        return list(self.classes.names)
 
     @property
     def num_classes(self) -> int:

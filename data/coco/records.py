@@ -17,6 +17,7 @@ import numpy as np
 from data.coco.scan import ImageEntry, check_images, files_fingerprint, fingerprint, read_scan, write_scan
 from data.coco.tables import CocoTables, parse_coco, read_coco_bytes
 from data.errors import DataError
+from files.classes import Classes
 
 CLIP_TOLERANCE = 1e-3
 """Pixels by which a box may leave its image without being counted as clipped: rounding in the file."""
@@ -66,8 +67,6 @@ class ImageRecord:
         boxes_xyxy (n, 4) float32: corners in pixels, inside the image.
         labels (n,) int64: classes 0..nc-1.
         crowd (n,) bool: the box stands for a group.
-        areas (n,) float32: the object's area in square pixels as the file gives it (of its outline, often), else the
-            box's; COCO's small, medium and large go by it.
     """
 
     image_id: int
@@ -77,7 +76,6 @@ class ImageRecord:
     boxes_xyxy: np.ndarray
     labels: np.ndarray
     crowd: np.ndarray
-    areas: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -86,23 +84,17 @@ class CocoSplit:
 
     Attributes:
         records: one per image, in the file's order.
-        names: class -> name.
-        category_ids: class -> id in the annotation file.
+        classes: names and category ids, in class order.
         annotations: the annotation file.
         report: what was found and left out.
-        unused_names: categories of the file that are not among `names`.
+        unused_names: categories of the file that are not among `classes`.
     """
 
     records: tuple[ImageRecord, ...]
-    names: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    classes: Classes
     annotations: Path
     report: ScanReport
     unused_names: tuple[str, ...] = ()
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.names)
 
 
 def load_coco(
@@ -131,7 +123,7 @@ def load_coco(
     content = read_coco_bytes(annotations)
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct 'images' in the data-set YAML")
-    names = like.names if like is not None else tuple(names) if names is not None else None
+    names = like.classes.names if like is not None else tuple(names) if names is not None else None
     key = fingerprint(content, str(images).encode(errors="surrogateescape"), repr(names).encode())
     split = _from_cache(key, annotations) if cache else None
     if split is None:
@@ -146,20 +138,18 @@ def load_coco(
 def _scan(content: bytes, annotations: Path, images: Path, names: tuple[str, ...] | None, progress: bool) -> CocoSplit:
     """Read everything anew."""
     tables = parse_coco(content, annotations)
-    class_ids, class_names, unused = _classes(tables, names, annotations)
+    classes, unused = _classes(tables, names, annotations)
     columns = zip(
         tables.image_ids.tolist(), tables.file_names, tables.widths.tolist(), tables.heights.tolist(), strict=True
     )
     entries = [ImageEntry(number, name, images / name, width, height) for number, name, width, height in columns]
     check_images(entries, annotations, progress=progress)
-    records, report = _records(tables, entries, class_ids)
-    return CocoSplit(records, class_names, class_ids, annotations, report, unused)
+    records, report = _records(tables, entries, classes.ids)
+    return CocoSplit(records, classes, annotations, report, unused)
 
 
-def _classes(
-    tables: CocoTables, names: tuple[str, ...] | None, annotations: Path
-) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]:
-    """Category ids and names in class order, and the names of categories that are not used."""
+def _classes(tables: CocoTables, names: tuple[str, ...] | None, annotations: Path) -> tuple[Classes, tuple[str, ...]]:
+    """The classes, and the names of categories that are not used."""
     ids = dict(zip(tables.category_names, tables.category_ids.tolist(), strict=True))
     if names is None:
         names = tuple(sorted(ids, key=ids.__getitem__))
@@ -168,7 +158,7 @@ def _classes(
             nearest = difflib.get_close_matches(name, ids, 1)
             known = f"did you mean {nearest[0]!r}?" if nearest else f"it has {_some(ids)}"
             raise DataError(f"{annotations}: there is no category {name!r}, which 'names' asks for; {known}")
-    return tuple(ids[name] for name in names), tuple(names), tuple(name for name in ids if name not in names)
+    return Classes.of(names, (ids[name] for name in names)), tuple(name for name in ids if name not in names)
 
 
 def _check_same_classes(split: CocoSplit, like: CocoSplit) -> None:
@@ -191,10 +181,8 @@ def _records(
     boxes, keep, clipped, dropped = _clean_boxes(tables.boxes_xywh, limits, labels >= 0)
     rows = np.flatnonzero(keep)
     rows = rows[np.argsort(owner[rows], kind="stable")]
-    areas = np.where(np.isfinite(tables.areas) & (tables.areas > 0), tables.areas, np.nan)[rows]
     boxes, crowd = boxes[rows].astype(np.float32), tables.crowd[rows]
-    areas = np.where(np.isnan(areas), (boxes[:, 2:] - boxes[:, :2]).prod(1), areas).astype(np.float32)
-    records = _split_rows(entries, owner[rows], boxes, labels[rows], crowd, areas)
+    records = _split_rows(entries, owner[rows], boxes, labels[rows], crowd)
     empty = sum(len(record.labels) == 0 for record in records)
     return records, ScanReport(len(entries), len(rows), empty, int(crowd.sum()), clipped, dropped)
 
@@ -205,7 +193,6 @@ def _split_rows(
     boxes: np.ndarray,
     labels: np.ndarray,
     crowd: np.ndarray,
-    areas: np.ndarray,
 ) -> tuple[ImageRecord, ...]:
     """Rows sorted by `owner` (index of the image) -> records whose arrays are views."""
     entries = list(entries)
@@ -213,7 +200,7 @@ def _split_rows(
     return tuple(
         ImageRecord(
             *(entry.image_id, entry.path, entry.width, entry.height),
-            *(boxes[start:end], labels[start:end], crowd[start:end], areas[start:end]),
+            *(boxes[start:end], labels[start:end], crowd[start:end]),
         )
         for entry, start, end in zip(entries, bounds[:-1], bounds[1:], strict=True)
     )
@@ -261,15 +248,14 @@ def _to_cache(split: CocoSplit) -> dict[str, Any]:
     report = {name: getattr(split.report, name) for name in ScanReport.__dataclass_fields__}
     return {
         "files": files_fingerprint(record.path for record in records),
-        "names": split.names,
-        "category_ids": split.category_ids,
+        "names": split.classes.names,
+        "category_ids": split.classes.ids,
         "unused_names": split.unused_names,
         "report": report | {"dropped": dict(split.report.dropped)},
         "images": [[r.image_id, str(r.path), r.width, r.height, len(r.labels)] for r in records],
         "boxes": np.concatenate([record.boxes_xyxy for record in records]).ravel().tolist(),
         "labels": np.concatenate([record.labels for record in records]).tolist(),
         "crowd": np.concatenate([record.crowd for record in records]).astype(int).tolist(),
-        "areas": np.concatenate([record.areas for record in records]).tolist(),
     }
 
 
@@ -285,12 +271,11 @@ def _from_cache(key: str, annotations: Path) -> CocoSplit | None:
         owner = np.repeat(np.arange(len(entries)), [row[4] for row in content["images"]])
         boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
         labels, crowd = np.array(content["labels"], np.int64), np.array(content["crowd"], bool)
-        areas = np.array(content["areas"], np.float32)
-        if not len(owner) == len(boxes) == len(labels) == len(crowd) == len(areas):
+        if not len(owner) == len(boxes) == len(labels) == len(crowd):
             return None
-        records = _split_rows(entries, owner, boxes, labels, crowd, areas)
+        records = _split_rows(entries, owner, boxes, labels, crowd)
         names, ids, unused = (tuple(content[name]) for name in ("names", "category_ids", "unused_names"))
-        return CocoSplit(records, names, ids, annotations, ScanReport(**content["report"]), unused)
+        return CocoSplit(records, Classes.of(names, ids), annotations, ScanReport(**content["report"]), unused)
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -24,7 +24,7 @@ from data.media.image import check_image, stored_size
 CACHE_FOLDER = Path(__file__).resolve().parents[1] / "cache"
 """Root of what `data` keeps between runs; may be deleted at any time."""
 
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ class CocoTables:
         category_ids (K,) int64, category_names: the categories.
         annotation_ids, annotation_images, annotation_categories (N,) int64: ids as they stand in the file.
         boxes_xywh (N, 4) float64: left, top, width, height in pixels; nothing is said about their values.
-        areas (N,) float64: what the file gives as area, NaN where it gives none.
         crowd (N,) bool.
     """
 
@@ -41,7 +40,6 @@ class CocoTables:
     annotation_images: np.ndarray
     annotation_categories: np.ndarray
     boxes_xywh: np.ndarray
-    areas: np.ndarray
     crowd: np.ndarray
 
 
@@ -89,7 +87,6 @@ def parse_coco(content: bytes, file: Path) -> CocoTables:
         annotation_images=annotation_images,
         annotation_categories=annotation_categories,
         boxes_xywh=annotations.boxes("bbox"),
-        areas=annotations.optional_numbers("area"),
         crowd=annotations.flags("iscrowd"),
     )
 
@@ -171,13 +168,6 @@ class _Table:
             index = next(i for i, v in enumerate(values) if type(v) not in (int, bool) or v not in (0, 1))
             self._fail(index, f"has the {key} {values[index]!r}; it must be 0 or 1")
         return np.array(values, bool)
-
-    def optional_numbers(self, key: str) -> np.ndarray:
-        """NaN where the key is missing or is not a number."""
-        values = [row.get(key) for row in self.rows]
-        if not set(map(type, values)) <= {int, float}:
-            values = [value if type(value) in (int, float) else np.nan for value in values]
-        return self._as_float(values)
 
     def boxes(self, key: str) -> np.ndarray:
         """`(N, 4)` float64."""

@@ -68,16 +68,6 @@ def decode_image(encoded: bytes | np.ndarray, path: str | Path) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width in pixels as `read_image` would return them, from the file's header where that is enough.
-
-    Raises:
-        ImageError: the file is missing, empty or not a picture.
-    """
-    height, width, turned = stored_size(path)
-    return (width, height) if turned else (height, width)
-
-
 def stored_size(path: str | Path) -> tuple[int, int, bool]:
     """Height and width of the pixels as they are stored, and whether EXIF says to swap the two for display.
 

@@ -92,10 +92,6 @@ class Source:
     entries: tuple[Entry, ...]
     vid_stride: int = 1
 
-    @property
-    def is_live(self) -> bool:
-        return any(entry.kind == "stream" for entry in self.entries)
-
     def __len__(self) -> int:
         """Number of entries, a video counted once."""
         return len(self.entries)

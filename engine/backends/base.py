@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError
+from files.classes import Classes
 
 
 class Backend(ABC):
@@ -22,16 +23,14 @@ class Backend(ABC):
 
     Attributes:
         takes_cfg: whether the constructor also takes `cfg: str`, an architecture to run the weights in.
-        names: class names, by class index.
-        category_ids: the data set's own id of each class.
+        classes: names and the data set's own ids, in class order.
         imgsz: side of the network input it was made for, pixels.
         stride: height and width of an input must be multiples of it.
         device, dtype: where and in which precision it computes.
     """
 
     takes_cfg: ClassVar[bool] = False
-    names: Sequence[str]
-    category_ids: Sequence[int]
+    classes: Classes
     imgsz: int
     stride: int
     device: torch.device

@@ -27,8 +27,7 @@ class TorchBackend(Backend):
         self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32, cfg: str = ""
     ) -> None:
         model = load_detector(weights, device, cfg)
-        self.names = list(model.names)
-        self.category_ids = model.category_ids
+        self.classes = model.classes
         self.imgsz = model.imgsz
         self.stride = math.lcm(model.size_divisor, round(float(model.stride.max())))
         self.device = device

@@ -22,6 +22,7 @@ from engine.errors import EngineError
 from engine.options import DetectOptions
 from engine.runs import next_run_dir
 from files.atomic import atomic_path
+from files.classes import Classes
 
 _WRITABLE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -51,13 +52,10 @@ class DetectionWriter:
         folder: the run's folder; None until the first picture comes.
     """
 
-    def __init__(
-        self, options: DetectOptions, source: Source, names: tuple[str, ...], category_ids: tuple[int, ...]
-    ) -> None:
+    def __init__(self, options: DetectOptions, source: Source, classes: Classes) -> None:
         self.folder: Path | None = None
         self._options = options
-        self._names = names
-        self._category_ids = category_ids
+        self._classes = classes
         self._stems = _output_stems(source.entries)
         self._file_names = _file_names(source.entries)
         self._numeric_ids = _numeric_ids(source.entries)
@@ -122,7 +120,7 @@ class DetectionWriter:
         for index, box in zip(detections.classes.tolist(), detections.boxes_xyxy, strict=True):
             x1, y1 = np.floor(box[:2]).astype(int).clip(0, (width - 1, height - 1))
             x2, y2 = np.ceil(box[2:]).astype(int).clip((x1 + 1, y1 + 1), (width, height))
-            class_folder = folder / _safe_name(self._names[index])
+            class_folder = folder / _safe_name(self._classes.names[index])
             class_folder.mkdir(parents=True, exist_ok=True)
             unique = self._crop_names.setdefault(class_folder.name.casefold(), UniqueNames())
             _write_image(class_folder / f"{unique(name)}.jpg", frame.image[y1:y2, x1:x2])
@@ -137,7 +135,7 @@ class DetectionWriter:
         return [
             {
                 "image_id": image_id,
-                "category_id": self._category_ids[index],
+                "category_id": self._classes.ids[index],
                 "bbox": box.tolist(),
                 "score": round(float(score), 5),
                 **extra,

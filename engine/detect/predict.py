@@ -137,14 +137,14 @@ def predict(options: DetectOptions, backend: Backend | None = None) -> int:
         dtype = detection_precision(device, half=options.half, bf16=options.bf16, fp32=options.fp32)
         backend = open_backend(options.weights, device=device, dtype=dtype, cfg=options.cfg)
         precision = describe_precision(memory_format_of(device, dtype), dtype)
-        print(f"{options.weights}: {len(backend.names)} classes; {describe_device(device)}; {precision}")
+        print(f"{options.weights}: {len(backend.classes)} classes; {describe_device(device)}; {precision}")
     predictor = Predictor(
         backend,
         imgsz=options.imgsz,
         conf_thres=options.conf_thres,
         iou_thres=options.iou_thres,
         max_det=options.max_det,
-        classes=class_indices(options.classes, backend.names),
+        classes=class_indices(options.classes, backend.classes.names),
         agnostic=options.agnostic_nms,
     )
     if options.imgsz and predictor.imgsz != options.imgsz:
@@ -162,12 +162,12 @@ class _Run:
         self.options = options
         self.source = source
         self.predictor = predictor
-        self.names = tuple(predictor.backend.names)
+        self.names = predictor.backend.classes.names
         self.broken: set[int] = set()
 
     def run(self) -> int:
         code = 0
-        writer = DetectionWriter(self.options, self.source, self.names, tuple(self.predictor.backend.category_ids))
+        writer = DetectionWriter(self.options, self.source, self.predictor.backend.classes)
         try:
             with writer:
                 for frame in self.source:

@@ -20,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
 from engine.errors import EngineError
+from files.classes import Classes
 
 if TYPE_CHECKING:
     from data.coco.records import CocoSplit
@@ -88,30 +89,29 @@ class GroundTruth:
         annotations: Path | Mapping[str, Any],
         *,
         image_ids: Iterable[int] | None = None,
-        category_ids: Sequence[int] | None = None,
-        names: Sequence[str] | None = None,
+        classes: Classes | None = None,
     ) -> None:
         """
         Args:
             annotations: a COCO JSON or its content; `area`, `iscrowd` and `info` may be missing.
             image_ids: the images to evaluate; None for all.
-            category_ids: class index -> original id; None for all categories, in the JSON's order.
-            names: class index -> name; None for the names in the JSON.
+            classes: those to evaluate; None for all categories, in the JSON's order.
 
         Raises:
             EngineError: the JSON cannot be read.
         """
         content = _read_json(annotations) if isinstance(annotations, Path) else annotations
-        categories = {entry["id"]: entry["name"] for entry in content["categories"]}
-        self.category_ids = list(categories) if category_ids is None else list(category_ids)
-        self.names = [categories[i] for i in self.category_ids] if names is None else list(names)
+        if classes is None:
+            categories = {entry["id"]: entry["name"] for entry in content["categories"]}
+            classes = Classes.of(categories.values(), categories)
+        self.classes = classes
         known = [image["id"] for image in content["images"]] if image_ids is None else image_ids
         self.image_ids = set(known)
-        entries = _evaluated(content.get("annotations", []), self.image_ids, set(self.category_ids))
-        self._coco = _index(self.image_ids, self.category_ids, entries)
+        entries = _evaluated(content.get("annotations", []), self.image_ids, set(classes.ids))
+        self._coco = _index(self.image_ids, classes.ids, entries)
         self._counts = [
             (len({entry["image_id"] for entry in entries if entry["category_id"] == i}), self._instances(i))
-            for i in self.category_ids
+            for i in classes.ids
         ]
 
     def _instances(self, category_id: int) -> int:
@@ -123,7 +123,7 @@ class GroundTruth:
         Raises:
             EngineError: a detection names an image or a category that is not evaluated.
         """
-        for field, known in (("image_id", self.image_ids), ("category_id", set(self.category_ids))):
+        for field, known in (("image_id", self.image_ids), ("category_id", set(self.classes.ids))):
             unknown = next((d[field] for d in detections if d[field] not in known), None)
             if unknown is not None:
                 raise EngineError(f"detections: {field} {unknown} is not in the annotations; use the ids of their JSON")
@@ -140,7 +140,7 @@ class GroundTruth:
             for number, detection in enumerate(detections, start=1)
         ]
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval(self._coco, _index(self.image_ids, self.category_ids, results), "bbox")
+            evaluation = COCOeval(self._coco, _index(self.image_ids, self.classes.ids, results), "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -149,13 +149,13 @@ class GroundTruth:
     def _collect(self, evaluation: COCOeval) -> CocoMetrics:
         order = {category_id: row for row, category_id in enumerate(evaluation.params.catIds)}  # pycocotools sorts ids
         # (IoU, recall, class, area, detections): the whole area range, 100 detections; -1 marks "no annotations"
-        precision = evaluation.eval["precision"][:, :, [order[i] for i in self.category_ids], 0, -1]
+        precision = evaluation.eval["precision"][:, :, [order[i] for i in self.classes.ids], 0, -1]
         precision = np.where(precision < 0, np.nan, precision)
         classes = tuple(
             ClassMetrics(
                 name, images, instances, ap=float(precision[:, :, k].mean()), ap50=float(precision[0, :, k].mean())
             )
-            for k, (name, (images, instances)) in enumerate(zip(self.names, self._counts, strict=True))
+            for k, (name, (images, instances)) in enumerate(zip(self.classes.names, self._counts, strict=True))
         )
         figures = {
             name: math.nan if value < 0 else float(value) for name, value in zip(FIGURES, evaluation.stats, strict=True)
@@ -174,8 +174,7 @@ class CocoEvaluator(GroundTruth):
         super().__init__(
             split.annotations,
             image_ids=[record.image_id for record in split.records],
-            category_ids=split.category_ids,
-            names=split.names,
+            classes=split.classes,
         )
         self.records = {record.image_id: record for record in split.records}
 

@@ -145,7 +145,7 @@ class _Run:
     loss_sum: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.confusion = ConfusionMatrix(len(self.evaluator.names), SHOWN_CONF)
+        self.confusion = ConfusionMatrix(len(self.evaluator.classes), SHOWN_CONF)
 
     def add_losses(self, components: Tensor, images: int) -> None:
         weighted = components.detach().float() * images
@@ -154,7 +154,7 @@ class _Run:
     def add_batch(self, metas: Sequence[ImageMeta], found: Sequence[Tensor], shown: Sequence[Tensor]) -> None:
         for meta, boxes, visible in zip(metas, found, shown, strict=True):
             self.stopwatch.seconds["pre-process"] += meta.preprocess_ms / 1e3
-            self.detections += coco_results(in_image(boxes, meta), meta.image_id, self.evaluator.category_ids)
+            self.detections += coco_results(in_image(boxes, meta), meta.image_id, self.evaluator.classes.ids)
             record = self.evaluator.records[meta.image_id]
             self.confusion.update(in_image(visible, meta), record.boxes_xyxy, record.labels, record.crowd)
         self.images += len(metas)

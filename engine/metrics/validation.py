@@ -53,8 +53,8 @@ def validate(options: ValOptions) -> EvalResult:
     )
     if options.save_json:
         write_predictions(result.detections, folder / "predictions.json")
-    save_pictures(result, split.names, folder)
-    _print_result(result, per_class=options.verbose or len(split.names) <= MANY_CLASSES)
+    save_pictures(result, split.classes.names, folder)
+    _print_result(result, per_class=options.verbose or len(split.classes.names) <= MANY_CLASSES)
     print(f"Results in {folder}")
     return result
 
@@ -78,12 +78,12 @@ def _load_split(config: DatasetConfig, options: ValOptions, detector: Detector) 
     if part is None:
         raise EngineError(f"{config.file}: has no '{options.task}' split; add one, or choose another --task")
     split = load_coco(part.annotations, part.images, names=config.names)
-    if list(split.names) == list(detector.names):
+    if split.classes.names == detector.classes.names:
         return split
-    if set(split.names) == set(detector.names):
-        return load_coco(part.annotations, part.images, names=detector.names)
-    unknown = sorted(set(split.names) - set(detector.names))
-    missing = sorted(set(detector.names) - set(split.names))
+    if set(split.classes.names) == set(detector.names):
+        return load_coco(part.annotations, part.images, names=detector.classes.names)
+    unknown = sorted(set(split.classes.names) - set(detector.names))
+    missing = sorted(set(detector.names) - set(split.classes.names))
     difference = "; ".join(
         f"{what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
         for what, names in ((f"{options.weights} does not know", unknown), ("the data set lacks", missing))

@@ -101,7 +101,7 @@ class Trainer:
             self.train_split, self.val_split, options, self.hyp, self.model.size_divisor
         )
         if saved is not None:
-            saved.check_data(self.train_split.names, self.train_split.category_ids, len(self.train_loader))
+            saved.check_data(self.train_split.classes, len(self.train_loader))
         self.evaluator = CocoEvaluator(self.val_split)
 
     def _prepare_optimization(self) -> None:
@@ -164,9 +164,8 @@ class Trainer:
         parameters = count_parameters(self.model)
         name = options.cfg or options.weights
         gflops = count_flops(self.model, options.imgsz) / 1e9
-        log.info(
-            "model: %s, %d classes, %.2f M parameters, %.1f GFLOPs", name, len(split.names), parameters / 1e6, gflops
-        )
+        classes = len(split.classes)
+        log.info("model: %s, %d classes, %.2f M parameters, %.1f GFLOPs", name, classes, parameters / 1e6, gflops)
         log.info("device: %s; %s", describe_device(self.device), describe_precision(self.layout, self.precision))
         log.info(
             "training: epochs %d to %d, %d px, batches of %d, into %s",
@@ -220,7 +219,7 @@ class Trainer:
                 f"{memory_usage(self.device)}"
             )
             if epoch == 0 and number < _DRAWN_BATCHES and not self.options.noplots:
-                draw_training_batch(batch, self.train_split.names, self.folder / f"train_batch{number}.jpg")
+                draw_training_batch(batch, self.train_split.classes.names, self.folder / f"train_batch{number}.jpg")
         return dict(zip(("box", "obj", "cls"), (total / len(self.train_loader)).tolist(), strict=True))
 
     def _backward(self, batch: Batch) -> Tensor:
@@ -280,8 +279,8 @@ class Trainer:
         return {
             "model": self.ema.module.state_dict(),
             "yaml": self.model.yaml,
-            "names": list(self.train_split.names),
-            "category_ids": list(self.train_split.category_ids),
+            "names": list(self.train_split.classes.names),
+            "category_ids": list(self.train_split.classes.ids),
             "imgsz": self.options.imgsz,
             "data": self.options.data,
             "epoch": self.progress.epoch,
@@ -300,7 +299,8 @@ class Trainer:
     def _finish(self) -> None:
         best = self.weights_folder / "best.pt"
         detector = load_detector(best, self.device).to(memory_format=self.layout)
-        finish_report(self._validate(detector), self.train_split.names, self.folder, plots=not self.options.noplots)
+        names = self.train_split.classes.names
+        finish_report(self._validate(detector), names, self.folder, plots=not self.options.noplots)
         self.progress.finished = True
         self._save_last(self._content())
         log.info("best of epoch %d: %s", self.progress.best_epoch + 1, best)

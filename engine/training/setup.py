@@ -101,8 +101,8 @@ def build_detector(
     Raises:
         ConfigError, EngineError: the configuration is wrong, or nothing of the weights fits it.
     """
-    model = build_model(_configuration(options, pretrained), num_classes=len(split.names))
-    model.names = list(split.names)
+    model = build_model(_configuration(options, pretrained), num_classes=len(split.classes))
+    model.classes = split.classes
     head_taken = pretrained is not None and _take_over(model, pretrained, options)
     # Pretrained classes belong to the anchors that they were trained with.
     if not (head_taken or options.noautoanchor):

@@ -29,6 +29,7 @@ from engine.options import ResumeOptions, TrainOptions
 from engine.training.hyperparameters import Hyperparameters, parse_hyperparameters
 from engine.training.random_state import random_states, set_random_states
 from engine.training.schedule import Schedule
+from files.classes import Classes
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +77,14 @@ class SavedTraining:
         """The entry `training`."""
         return self.content["training"]
 
-    def check_data(self, names: tuple[str, ...], category_ids: tuple[int, ...], batches: int) -> None:
+    def check_data(self, classes: Classes, batches: int) -> None:
         """Compares the data set with the one that the training began with.
 
         Raises:
             EngineError: its classes are others.
         """
         data = self.content["data"]
-        if [*names] != self.content["names"] or [*category_ids] != self.content["category_ids"]:
+        if classes != Classes.of(self.content["names"], self.content["category_ids"]):
             raise EngineError(
                 f"{data}: its classes are no longer those of {self.path}; restore the data set, or start a new "
                 f"training with --weights {self.path}"

@@ -17,9 +17,8 @@ from models.weights.transfer import transfer_weights
 def load_detector(path: str | Path, device: torch.device | None = None, cfg: str = "") -> Detector:
     """The detector of a checkpoint (this project's or YOLOv5's), in evaluation mode and float32.
 
-    Beside `names`, it carries the attributes `category_ids: list[int]` (the data set's own ids, by class; the class
-    index where the file does not say), `imgsz: int` (network input size in pixels) and `data: str` (path of the
-    data-set YAML, may be empty).
+    It carries the attributes `classes` (names, and the data set's own ids), `imgsz: int` (network input size in pixels)
+    and `data: str` (path of the data-set YAML, may be empty).
 
     Args:
         cfg: another architecture to run the weights in; it must find a place for itself in them entirely.
@@ -30,7 +29,6 @@ def load_detector(path: str | Path, device: torch.device | None = None, cfg: str
     """
     source = load_source(path)
     model = _build_as(cfg, source, path) if cfg else _build_as_stored(source, path)
-    model.category_ids = source.category_ids or model.category_ids
     model.imgsz = source.imgsz or model.imgsz
     model.data = source.data
     return model.to(device or torch.device("cpu")).eval().requires_grad_(False)
@@ -40,8 +38,8 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
     if source.yaml is None:
         raise WeightsError(f"{path}: does not say which architecture it is for; name it with --cfg")
     try:
-        names = source.names
-        model = build_model(source.yaml, num_classes=None if names is None else len(names))
+        classes = source.classes
+        model = build_model(source.yaml, num_classes=None if classes is None else len(classes))
         model.load_state_dict(source.state)
         for path_in_model, text in source.activations.items():
             block, _, name = path_in_model.rpartition(".")
@@ -51,14 +49,14 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); train it anew") from None
-    model.names = names or model.names
+    model.classes = classes or model.classes
     return model
 
 
 def _build_as(cfg: str, source: SourceWeights, path: str | Path) -> Detector:
-    names = source.names
-    model = build_model(cfg, num_classes=None if names is None else len(names))
-    model.names = names or model.names
+    classes = source.classes
+    model = build_model(cfg, num_classes=None if classes is None else len(classes))
+    model.classes = classes or model.classes
     report = transfer_weights(model, source)
     left = report.keys(Outcome.LEFT)
     if left:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from files.classes import Classes
 from models.config.schema import ModelConfig
 from models.errors import WeightsError
 from models.weights.unpickling import StandIn, module_activations, module_state, read_foreign
@@ -34,8 +35,8 @@ class SourceWeights:
         state: state dict on the CPU, floating-point numbers as float32; keys `model.{row}.…`.
         origin: what kind of file it is, for people.
         yaml: model configuration, as `build_model` takes it; None where the file does not say.
-        names: class names; None where the file does not say.
-        category_ids: the data set's own id of each class.
+        classes: names and the data set's own ids (the index of each where the file has none); None where the file does
+            not say.
         imgsz: network input size of the training, pixels.
         data: path of the data-set YAML of the training; may be empty.
         activations: by path in the model, text of each activation that `yaml` says nothing of.
@@ -44,8 +45,7 @@ class SourceWeights:
     state: Mapping[str, Tensor] = field(repr=False)
     origin: str
     yaml: dict[str, Any] | None = None
-    names: list[str] | None = None
-    category_ids: list[int] | None = None
+    classes: Classes | None = None
     imgsz: int | None = None
     data: str = ""
     activations: Mapping[str, str] = field(default_factory=dict)
@@ -99,8 +99,7 @@ def _own(content: Mapping[str, Any]) -> SourceWeights:
         state=_checked_state(content["model"]),
         origin="saconv-yolo checkpoint",
         yaml=dict(content["yaml"]),
-        names=_names(content["names"]),
-        category_ids=[int(number) for number in content["category_ids"]],
+        classes=Classes.of(map(str, content["names"]), map(int, content["category_ids"])),
         imgsz=int(content["imgsz"]),
         data=str(content.get("data", "")),
     )
@@ -121,7 +120,7 @@ def _foreign(content: Any) -> SourceWeights:
         state=_checked_state(module_state(model)),
         origin="YOLOv5 checkpoint",
         yaml=configuration,
-        names=_names(model.get("names")),
+        classes=_classes(model.get("names")),
         imgsz=_image_size(content.get("opt")),
         activations=activations,
     )
@@ -170,11 +169,11 @@ def _yaml(value: Any) -> dict[str, Any] | None:
     return {key: entry for key, entry in value.items() if key in ModelConfig.model_fields}
 
 
-def _names(value: Any) -> list[str] | None:
-    """Class names from a list, or from YOLOv5's later map of index to name."""
+def _classes(value: Any) -> Classes | None:
+    """Classes from a list of names, or from YOLOv5's later map of index to name."""
     if isinstance(value, Mapping):
         value = [value[index] for index in sorted(value)]
-    return [str(name) for name in value] if isinstance(value, list | tuple) else None
+    return Classes.of(map(str, value)) if isinstance(value, list | tuple) else None
 
 
 def _image_size(options: Any) -> int | None:

@@ -87,7 +87,7 @@ class TransferReport:
 def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
     """Takes over into `model` whatever of `source` has a place there; the rest of the model stays as it is.
 
-    `model.names` must be set: the head's rows of classes that both know are kept.
+    `model.classes` must be set: the head's rows of classes that both know are kept.
     """
     own = model.state_dict()
     last = len(model.model) - 1
@@ -216,7 +216,8 @@ def _transfer_head(
                 state.update({f"{path}{name}": value for name, value in converted(source_units[path], unit).items()})
         classes_taken = bool(state)
     else:
-        state, outcomes, classes_taken = _detect_rows(model.head, model.names, given, source.names)
+        given_names = None if source.classes is None else list(source.classes.names)
+        state, outcomes, classes_taken = _detect_rows(model.head, model.names, given, given_names)
         transfers = [
             Transfer(row, outcome, how, (f"model.{row}.{key}",), own[key].numel())
             for key, (outcome, how) in outcomes.items()

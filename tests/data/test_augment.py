@@ -199,7 +199,7 @@ def test_without_motion_it_is_a_letterbox() -> None:
         sample = OneColour(64).make(hw, rng)
         image = rng.integers(0, 256, (*hw, 3), np.uint8)
         out = Affine(**STILL)(replace(sample, image=image), rng)
-        letterbox = Letterbox.square(hw, 64)
+        letterbox = Letterbox.fit(hw, (64, 64))
         np.testing.assert_array_equal(out.image, letterbox.apply(image))
         np.testing.assert_array_equal(out.boxes_xyxy, letterbox.boxes_to_input(sample.boxes_xyxy))
 

@@ -11,20 +11,17 @@ from data.letterbox import PAD_VALUE, Letterbox
 sides = st.integers(1, 4000)
 
 
-@given(height=sides, width=sides, size=st.sampled_from([32, 320, 640]), rectangle=st.booleans(), scaleup=st.booleans())
-def test_geometry(height: int, width: int, size: int, rectangle: bool, scaleup: bool) -> None:
-    box = (
-        Letterbox.rectangle((height, width), size, 32, scaleup=scaleup)
-        if rectangle
-        else Letterbox.square((height, width), size, scaleup=scaleup)
-    )
+@given(height=sides, width=sides, size=st.sampled_from([32, 320, 640]), rectangle=st.booleans())
+def test_geometry(height: int, width: int, size: int, rectangle: bool) -> None:
+    hw = (height, width)
+    box = Letterbox.rectangle(hw, size, 32) if rectangle else Letterbox.fit(hw, (size, size))
     assert min(box.resized_hw) >= 1
     assert all(side % 32 == 0 for side in box.input_hw)
     right = box.input_hw[1] - box.resized_hw[1] - box.pad_left
     bottom = box.input_hw[0] - box.resized_hw[0] - box.pad_top
     assert 0 <= right - box.pad_left <= 1
     assert 0 <= bottom - box.pad_top <= 1
-    assert max(box.resized_hw) == (size if scaleup else min(size, max(height, width)))
+    assert max(box.resized_hw) == size
     if rectangle:
         assert right + box.pad_left < 32
         assert bottom + box.pad_top < 32
@@ -40,7 +37,7 @@ def test_boxes_come_back(height: int, width: int, size: int, corners: list[tuple
     points = np.array(corners, np.float32).reshape(-1, 4)
     boxes = np.concatenate((np.minimum(points[:, :2], points[:, 2:]), np.maximum(points[:, :2], points[:, 2:])), 1)
     boxes *= np.tile((width, height), 2).astype(np.float32)
-    letterbox = Letterbox.square((height, width), size)
+    letterbox = Letterbox.fit((height, width), (size, size))
     there = letterbox.boxes_to_input(boxes)
     assert there.shape == boxes.shape
     assert (there >= 0).all()
@@ -51,7 +48,7 @@ def test_boxes_come_back(height: int, width: int, size: int, corners: list[tuple
 
 
 def test_boxes_outside_the_picture_are_clipped() -> None:
-    letterbox = Letterbox.square((100, 200), 400)
+    letterbox = Letterbox.fit((100, 200), (400, 400))
     boxes = letterbox.boxes_to_image(np.array([[-50, 0, 500, 400]], np.float32))
     np.testing.assert_array_equal(boxes, [[0, 0, 200, 100]])
 
@@ -59,7 +56,7 @@ def test_boxes_outside_the_picture_are_clipped() -> None:
 @pytest.mark.parametrize("hw", [(1, 1), (2, 3000), (3000, 2), (480, 640), (333, 77)])
 def test_apply(hw: tuple[int, int]) -> None:
     image = np.full((*hw, 3), 250, np.uint8)
-    for letterbox in (Letterbox.square(hw, 320), Letterbox.rectangle(hw, 320, 32)):
+    for letterbox in (Letterbox.fit(hw, (320, 320)), Letterbox.rectangle(hw, 320, 32)):
         out = letterbox.apply(image)
         assert out.shape == (*letterbox.input_hw, 3)
         assert out.flags.c_contiguous
@@ -74,7 +71,7 @@ def test_pixels_go_where_boxes_go() -> None:
     image = np.zeros((301, 517, 3), np.uint8)
     box = np.array([[100, 50, 300, 200]], np.float32)
     image[50:200, 100:300] = 255
-    letterbox = Letterbox.square((301, 517), 640)
+    letterbox = Letterbox.fit((301, 517), (640, 640))
     ys, xs = np.nonzero(letterbox.apply(image)[..., 0] > 180)
     found = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
     np.testing.assert_allclose(found, letterbox.boxes_to_input(box)[0], atol=1)
@@ -90,16 +87,9 @@ def test_rounding_worked_by_hand() -> None:
     assert Letterbox.at_ratio((10, 29), (10, 32), 1.0).pad_left == 1
 
 
-def test_no_enlarging_without_scaleup() -> None:
-    letterbox = Letterbox.square((10, 20), 64, scaleup=False)
-    image = np.random.default_rng(0).integers(0, 256, (10, 20, 3), np.uint8)
-    assert letterbox.ratio == 1
-    np.testing.assert_array_equal(letterbox.apply(image)[27:37, 22:42], image)
-
-
 def test_interpolation_is_the_callers() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    letterbox = Letterbox.square((64, 64), 32)
+    letterbox = Letterbox.fit((64, 64), (32, 32))
     expected = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(letterbox.apply(image, cv2.INTER_AREA), expected)
     np.testing.assert_array_equal(letterbox.apply(expected), expected)
@@ -109,8 +99,8 @@ def test_misuse_is_an_error() -> None:
     with pytest.raises(ValueError, match="multiple of the stride"):
         Letterbox.rectangle((10, 10), 330, 32)
     with pytest.raises(ValueError, match="at least 1 px"):
-        Letterbox.square((0, 10), 320)
+        Letterbox.fit((0, 10), (320, 320))
     with pytest.raises(ValueError, match="does not fit"):
         Letterbox.at_ratio((10, 10), (32, 32), 4.0)
     with pytest.raises(ValueError, match="applied to one of"):
-        Letterbox.square((10, 10), 32).apply(np.zeros((11, 10, 3), np.uint8))
+        Letterbox.fit((10, 10), (32, 32)).apply(np.zeros((11, 10, 3), np.uint8))

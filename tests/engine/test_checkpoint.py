@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from files.classes import Classes
 from files.errors import InputError
 from models import build_model
 from models.weights.load import load_detector
@@ -45,7 +46,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     save_checkpoint(path, content(model=original.state_dict()))
     detector = load_detector(path)
-    assert (detector.names, detector.category_ids, detector.imgsz) == (["a", "b"], [7, 3], 64)
+    assert (detector.names, detector.classes, detector.imgsz) == (["a", "b"], Classes(("a", "b"), (7, 3)), 64)
     assert not detector.training
     images = torch.rand(1, 3, 64, 96)
     with torch.no_grad():

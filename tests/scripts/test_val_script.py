@@ -53,7 +53,12 @@ def save_untrained(path, names, data=""):
     for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
         norm.momentum = None
     model.train()(torch.rand(4, 3, 64, 64))
-    content = {"model": model.state_dict(), "yaml": model.yaml, "names": list(names), "category_ids": [4, 9, 11]}
+    content = {
+        "model": model.state_dict(),
+        "yaml": model.yaml,
+        "names": list(names),
+        "category_ids": [4, 9, 11][: len(names)],
+    }
     save_checkpoint(path, {**content, "imgsz": 64, "data": data})
 
 

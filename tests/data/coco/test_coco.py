@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 
 from data.coco.records import load_coco
 from data.errors import DataError
+from files.classes import Classes
 
 NAN, INF = float("nan"), float("inf")
 
@@ -35,14 +36,13 @@ def failure(folder: Any, **options: Any) -> str:
 
 def test_records(folder: Any) -> None:
     split = load(folder)
-    assert split.names == ("dog", "cat")  # by ascending id
-    assert split.category_ids == (7, 30)
+    assert split.classes.names == ("dog", "cat")  # by ascending id
+    assert split.classes.ids == (7, 30)
     assert [record.image_id for record in split.records] == [5, 3, 12]
     first, second, third = split.records
     assert (first.width, first.height, first.path.name) == (60, 40, "005.png")
     np.testing.assert_array_equal(first.boxes_xyxy, [[0, 0, 60, 40], [10.5, 5.25, 30.5, 15.25]])
     np.testing.assert_array_equal(first.labels, [1, 0])
-    np.testing.assert_array_equal(first.areas, [2400, 55.5])
     np.testing.assert_array_equal(second.boxes_xyxy, [[2, 4, 12, 24]])
     assert third.boxes_xyxy.shape == (0, 4)
     for record in split.records:
@@ -244,7 +244,7 @@ def test_names_choose_classes_and_their_order(folder: Any) -> None:
     folder.category(1, "bird")
     folder.box(5, 1, [1, 1, 5, 5])
     split = load(folder, names=["cat", "bird"])
-    assert (split.names, split.category_ids, split.unused_names) == (("cat", "bird"), (30, 1), ("dog",))
+    assert (split.classes.names, split.classes.ids, split.unused_names) == (("cat", "bird"), (30, 1), ("dog",))
     np.testing.assert_array_equal(split.records[0].labels, [0, 1])
     assert dict(split.report.dropped) == {"of unused categories": 2}
     message = failure(folder, names=["cat", "drog"])
@@ -260,7 +260,7 @@ def test_a_second_split_keeps_the_classes_of_the_first(folder: Any) -> None:
     for entry in folder.document["annotations"]:
         entry["category_id"] = {30: 1, 7: 2}[entry["category_id"]]
     val = load(folder, like=train)
-    assert (val.names, val.category_ids) == (train.names, (2, 1))
+    assert val.classes == Classes(train.classes.names, (2, 1))
     assert [r.labels.tolist() for r in val.records] == [r.labels.tolist() for r in train.records]
     folder.category(9, "bird")
     message = failure(folder, like=train)
@@ -272,7 +272,7 @@ def test_a_second_split_keeps_the_classes_of_the_first(folder: Any) -> None:
 
 def test_a_category_left_out_on_purpose_is_no_disagreement(folder: Any) -> None:
     train = load(folder, names=["cat"])
-    assert load(folder, like=train).names == ("cat",)
+    assert load(folder, like=train).classes.names == ("cat",)
 
 
 def test_sizes_may_be_written_as_floats(folder: Any) -> None:
@@ -295,12 +295,12 @@ def test_bccd_agrees_with_pycocotools(bccd: Path, cache_folder: Path, part: str)
     split = load_coco(file, bccd / "images" / part, progress=False)
     coco = COCO(str(file))
     assert len(split.records) == len(coco.imgs)
-    assert split.names == tuple(coco.cats[number]["name"] for number in sorted(coco.cats))
+    assert split.classes.names == tuple(coco.cats[number]["name"] for number in sorted(coco.cats))
     dropped = 0
     for record in split.records:
         theirs = [a for a in coco.loadAnns(coco.getAnnIds(record.image_id)) if a["bbox"][2] > 0 and a["bbox"][3] > 0]
         dropped += len(coco.getAnnIds(record.image_id)) - len(theirs)
-        assert [split.category_ids[label] for label in record.labels] == [a["category_id"] for a in theirs]
+        assert [split.classes.ids[label] for label in record.labels] == [a["category_id"] for a in theirs]
         xywh = np.array([a["bbox"] for a in theirs], float).reshape(-1, 4)
         corners = np.concatenate((xywh[:, :2], xywh[:, :2] + xywh[:, 2:]), 1)
         np.testing.assert_allclose(record.boxes_xyxy, corners.clip(0, [record.width, record.height] * 2))

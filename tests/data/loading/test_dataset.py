@@ -26,7 +26,7 @@ def test_plain_items_are_the_letterboxed_files(folder: Any) -> None:
     for index, record in enumerate(dataset.records):
         item = dataset[ItemKey(0, index, 64, 64)]
         assert isinstance(item, Item)
-        letterbox = Letterbox.square((record.height, record.width), 64)
+        letterbox = Letterbox.fit((record.height, record.width), (64, 64))
         expected = letterbox.apply(read_image(record.path), cv2.INTER_LINEAR)  # enlarging, or of the right size
         np.testing.assert_array_equal(item.image.numpy(), expected[..., ::-1].transpose(2, 0, 1))
         assert item.image.is_contiguous()

@@ -12,6 +12,7 @@ from data.coco.records import CocoSplit, ImageRecord, ScanReport, load_coco
 from data.errors import DataError
 from data.loading.loader import Batch, build_loader, rectangular_shapes
 from data.media.image import read_image
+from files.classes import Classes
 
 AUGMENT = {"mixup": 0.3, "degrees": 5.0}
 
@@ -19,7 +20,9 @@ AUGMENT = {"mixup": 0.3, "degrees": 5.0}
 def fake_split(sizes_hw: list[tuple[int, int]]) -> CocoSplit:
     none = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
     records = tuple(ImageRecord(i, Path(f"{i}.png"), w, h, *none) for i, (h, w) in enumerate(sizes_hw))
-    return CocoSplit(records, ("thing",), (1,), Path("a.json"), ScanReport(len(records), 0, len(records), 0, 0))
+    return CocoSplit(
+        records, Classes(("thing",), (1,)), Path("a.json"), ScanReport(len(records), 0, len(records), 0, 0)
+    )
 
 
 @pytest.fixture

@@ -11,12 +11,18 @@ import pytest
 from PIL import Image, ImageOps
 
 from data.errors import ImageError
-from data.media.image import check_image, image_size, read_image, stored_size
+from data.media.image import check_image, read_image, stored_size
 
 # smooth colours, so that lossy formats stay close
 COLOURS = cv2.resize(
     np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8), (60, 40), interpolation=cv2.INTER_CUBIC
 )
+
+
+def image_size(file: Path) -> tuple[int, int]:
+    """Height and width as displayed, from what the header says."""
+    height, width, turned = stored_size(file)
+    return (width, height) if turned else (height, width)
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:

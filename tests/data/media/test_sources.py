@@ -45,7 +45,7 @@ def test_one_picture(tmp_path: Path) -> None:
     assert (frame.kind, frame.index, frame.entry, frame.frame_count, frame.error) == ("image", 0, 0, 1, None)
     assert frame.image.shape == (24, 32, 3)
     assert len(source) == 1
-    assert not source.is_live
+    assert all(entry.kind != "stream" for entry in source.entries)
 
 
 def test_a_folder_gives_its_media_sorted_and_nothing_else(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_source_can_be_read_twice(tmp_path: Path) -> None:
 def test_addresses(text: str, kind: str) -> None:
     source = open_source(text)
     assert [(entry.kind, entry.address) for entry in source.entries] == [(kind, text)]
-    assert source.is_live == (kind == "stream")
+    assert any(entry.kind == "stream" for entry in source.entries) == (kind == "stream")
 
 
 def test_messages_show_no_password() -> None:

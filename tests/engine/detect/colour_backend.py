@@ -18,6 +18,7 @@ from torch import Tensor
 from engine.backends import Backend
 from engine.detect.predict import predict
 from engine.options import DetectOptions
+from files.classes import Classes
 
 RED, BLUE = (0, 0, 255), (255, 0, 0)  # BGR
 SCORES = {0: 0.9, 1: 0.6}
@@ -27,8 +28,7 @@ class ColourBackend(Backend):
     """Class 0 is the extent of all red pixels of the input, class 1 that of the blue ones."""
 
     def __init__(self, names: Sequence[str] = ("red", "blue"), stride: int = 32, imgsz: int = 320) -> None:
-        self.names = names
-        self.category_ids = [7, 3]
+        self.classes = Classes.of(names, (7, 3))
         self.stride = stride
         self.imgsz = imgsz
         self.device = torch.device("cpu")
@@ -45,9 +45,9 @@ class ColourBackend(Backend):
             y, x = torch.nonzero(own & others, as_tuple=True)
             if len(x):
                 x1, y1, x2, y2 = x.min(), y.min(), x.max() + 1, y.max() + 1
-                classes = [1.0 if label == index else 0.0 for index in range(len(self.names))]
+                classes = [1.0 if label == index else 0.0 for index in range(len(self.classes))]
                 rows.append([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, SCORES[label], *classes])
-        return torch.tensor(rows or [[0.0] * (5 + len(self.names))], dtype=torch.float32)[None]
+        return torch.tensor(rows or [[0.0] * (5 + len(self.classes))], dtype=torch.float32)[None]
 
 
 def draw(hw: tuple[int, int], red: Sequence[int] = (), blue: Sequence[int] = ()) -> np.ndarray:

@@ -59,8 +59,9 @@ def test_val_script_finds_the_same(tmp_path: Path) -> None:
     box may count for several classes in val.py, which with these photographs and this threshold none does.
     """
     golden = json.loads(GOLDEN.read_text())
-    names = load_source(WEIGHTS).names
-    assert names is not None
+    classes = load_source(WEIGHTS).classes
+    assert classes is not None
+    names = classes.names
     category_ids = [7 * index + 3 for index in range(len(names))]
     images, annotations = [], []
     for number, (name, entry) in enumerate(golden.items()):

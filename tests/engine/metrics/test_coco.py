@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from engine.errors import EngineError
 from engine.metrics.coco import FIGURES, GroundTruth, class_table, coco_average_precision, figures_table
+from files.classes import Classes
 from tests import places
 
 BCCD = places.BCCD / "annotations" / "instances_val.json"
@@ -109,7 +110,7 @@ def test_without_annotations_every_figure_is_undefined():
 
 def test_classes_keep_the_order_and_the_images_that_were_asked_for():
     content = coco([(1001, 7, (0, 0, 20, 20), {}), (1002, 3, (0, 0, 20, 20), {})])
-    truth = GroundTruth(content, image_ids=[1001], category_ids=[7, 3], names=["Cat", "Dog"])
+    truth = GroundTruth(content, image_ids=[1001], classes=Classes(("Cat", "Dog"), (7, 3)))
     metrics = truth.measure([detection(1001, 7, (0, 0, 20, 20))])
     assert [(c.name, c.instances) for c in metrics.classes] == [("Cat", 1), ("Dog", 0)]
     assert metrics.classes[0].ap == pytest.approx(1)

@@ -72,7 +72,7 @@ def whispering(loader, model):
 
 
 def run(split, model=None, *, imgsz=96, batch_size=2, rect=True, **options):
-    model = model or Oracle(len(split.names))
+    model = model or Oracle(len(split.classes))
     loader = build_loader(split, imgsz=imgsz, batch_size=batch_size, rect=rect)
     options = {"device": CPU, "progress": False, **options}
     return evaluate(model, whispering(loader, model), CocoEvaluator(split), **options), model
@@ -87,7 +87,7 @@ def test_the_truth_comes_back_with_its_ids_and_in_original_pixels(split, rect, i
     for record in split.records:
         for (x1, y1, x2, y2), label, crowd in zip(record.boxes_xyxy, record.labels, record.crowd, strict=True):
             if not crowd:
-                expected[record.image_id, split.category_ids[label]] = [x1, y1, x2 - x1, y2 - y1]
+                expected[record.image_id, split.classes.ids[label]] = [x1, y1, x2 - x1, y2 - y1]
     found = {(d["image_id"], d["category_id"]): d["bbox"] for d in result.detections}
     assert found.keys() == expected.keys()
     assert {image for image, _ in found} == {900, 899, 897, 896}

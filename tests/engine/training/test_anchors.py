@@ -9,6 +9,7 @@ import pytest
 
 from data.coco.records import CocoSplit, ImageRecord, ScanReport
 from engine.training.anchors import anchor_fit, check_anchors, fit_anchors
+from files.classes import Classes
 from models import build_model
 
 
@@ -42,7 +43,7 @@ def split_of(sizes: np.ndarray) -> CocoSplit:
     boxes = np.concatenate((np.zeros_like(sizes), sizes), 1).astype(np.float32)
     count = len(sizes)
     record = ImageRecord(1, Path("a.jpg"), 640, 640, boxes, np.zeros(count, np.int64), np.zeros(count, bool))
-    return CocoSplit((record,), ("thing",), (1,), Path("a.json"), ScanReport(1, count, 0, 0, 0))
+    return CocoSplit((record,), Classes(("thing",), (1,)), Path("a.json"), ScanReport(1, count, 0, 0, 0))
 
 
 def config(anchors: object, sources: list[int]) -> dict[str, object]:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import nn
 
+from files.classes import Classes
 from models import build_model
 from models.detector import Detector
 from models.errors import WeightsError
@@ -36,7 +37,7 @@ def test_modules_become_a_state_dict(
     model = make_network(foreign).half()
     expected = {key: value.float() for key, value in model.state_dict().items() if "anchor_grid" not in key}
     source = load_source(save_foreign({"model": model, "ema": None}, tmp_path / "a.pt", monkeypatch, legacy))
-    assert source.names == ["cat", "dog"]
+    assert source.classes == Classes.of(["cat", "dog"])
     assert source.origin == "YOLOv5 checkpoint"
     assert source.yaml == {key: value for key, value in YAML.items() if key != "yaml_key_of_a_fork"}
     assert list(source.state) == list(expected)
@@ -61,7 +62,7 @@ def test_what_lies_beside_the_weights(foreign: Any, tmp_path: Path, monkeypatch:
     expected = ema.state_dict()["model.0.conv.weight"]
     source = load_source(save_foreign(content, tmp_path / "a.pt", monkeypatch))
     assert torch.equal(source.state["model.0.conv.weight"], expected)
-    assert (source.names, source.imgsz) == (["cat", "dog"], 320)
+    assert (source.classes, source.imgsz) == (Classes.of(["cat", "dog"]), 320)
 
 
 # As v5.0's YAMLs were written: Focus, BottleneckCSP, SPP, "None" as text.
@@ -96,7 +97,7 @@ def _detector(**changes: Any) -> Detector:
     for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
         norm.momentum = None
     model.train()(torch.rand(4, 3, 64, 64))
-    model.names = ["cat", "dog"]
+    model.classes = Classes.of(["cat", "dog"])
     return model.eval().half().float()
 
 
@@ -231,7 +232,7 @@ def test_bare_state_dicts(tmp_path: Path) -> None:
         torch.save(content, tmp_path / f"{number}.pt")
         source = load_source(tmp_path / f"{number}.pt")
         assert list(source.state) == list(tensors)
-        assert (source.yaml, source.names) == (None, None)
+        assert (source.yaml, source.classes) == (None, None)
     torch.save({"model": {"layer1.weight": torch.ones(1)}}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt: holds no weights of a detector"):
         load_source(tmp_path / "other.pt")
@@ -240,9 +241,9 @@ def test_bare_state_dicts(tmp_path: Path) -> None:
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="shared/weights/yolov5n.pt is not here")
 def test_the_real_checkpoint() -> None:
     source = load_source(WEIGHTS)
-    assert source.names is not None
+    assert source.classes is not None
     assert source.yaml is not None
-    assert (len(source.names), source.names[0], source.names[79]) == (80, "person", "toothbrush")
+    assert (len(source.classes), source.classes.names[0], source.classes.names[79]) == (80, "person", "toothbrush")
     assert (source.yaml["nc"], source.yaml["width_multiple"]) == (80, 0.25)
     assert len(source.state) == 349
     anchors_px = source.state["model.24.anchors"] * torch.tensor([8, 16, 32]).view(3, 1, 1)

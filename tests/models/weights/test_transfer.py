@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.checkpoint import save_checkpoint
+from files.classes import Classes
 from models import Detector, build_model
 from models.errors import WeightsError
 from models.weights.conversion import Outcome, split_kernel
@@ -52,12 +53,14 @@ def _randomised(model: Detector) -> Detector:
 
 def _source(cfg: Any = CFG, names: list[str] | None = NAMES, yaml: bool = True) -> SourceWeights:
     model = _randomised(build_model(cfg))
-    return SourceWeights(model.state_dict(), "test", model.yaml if yaml else None, names)
+    return SourceWeights(
+        model.state_dict(), "test", model.yaml if yaml else None, None if names is None else Classes.of(names)
+    )
 
 
 def _take(cfg: Any, source: SourceWeights, names: list[str] = NAMES) -> tuple[Detector, TransferReport]:
     model = build_model(cfg, num_classes=len(names))
-    model.names = names
+    model.classes = Classes.of(names)
     report = transfer_weights(model, source)
     every = [key for transfer in report.transfers for key in transfer.keys]
     assert sorted(every) == sorted(model.state_dict())
@@ -212,7 +215,7 @@ def test_saconv_and_back() -> None:
     rows = copy.deepcopy(CFG["backbone"])
     rows[1] = [-1, 1, "SAConv2d", [16, 3, 2]]
     switchable = build_model(_with_rows(rows, [2, 3]))
-    source = SourceWeights(switchable.state_dict(), "test", switchable.yaml, NAMES)
+    source = SourceWeights(switchable.state_dict(), "test", switchable.yaml, Classes.of(NAMES))
     model, report = _take(CFG, source)
     assert report.keys(Outcome.LEFT) == []
     assert len(report.keys(Outcome.CONVERTED)) == 6
@@ -259,7 +262,7 @@ def test_cfg_runs_weights_in_another_architecture_or_refuses(tmp_path: Path) -> 
         (tmp_path / name).write_text(f"{text}head:\n  - [[2, 3], 1, Detect, [nc, anchors]]\n")
     plain = load_detector(tmp_path / "a.pt")
     other = load_detector(tmp_path / "a.pt", cfg=str(tmp_path / "same.yaml"))
-    assert (other.names, other.category_ids, other.imgsz) == (NAMES, [4, 5, 6], 64)
+    assert (other.classes, other.imgsz) == (Classes.of(NAMES, (4, 5, 6)), 64)
     images = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(_decoded(other, images), _decoded(plain, images), rtol=1e-4, atol=1e-3)
     with pytest.raises(WeightsError, match=r"has no weights for 6 of the \d+ tensors of .*other\.yaml"):
@@ -281,10 +284,10 @@ def _photographs() -> list[np.ndarray]:
 @pytest.mark.parametrize("fused", [False, True], ids=["trained form", "fused"])
 def test_yolov5n_becomes_saconv_without_losing_anything(fused: bool) -> None:
     source = load_source(WEIGHTS)
-    assert source.names is not None
+    assert source.classes is not None
     plain = build_model("yolov5n.yaml")
     plain.load_state_dict(source.state)
-    switchable, report = _take("yolov5n-saconv.yaml", source, source.names)
+    switchable, report = _take("yolov5n-saconv.yaml", source, list(source.classes.names))
     assert (len(report.keys(Outcome.TAKEN)), len(report.keys(Outcome.CONVERTED))) == (295, 135)
     assert report.keys(Outcome.LEFT) == []
     assert report.unused == ()
