@@ -19,7 +19,8 @@ from torch import Tensor
 
 from benchmarks.measure import Function, peak_memory, time_in_turn
 from benchmarks.report import Setting, parser_for, setting_from, write_json
-from engine.cli.run import positive_int, run_cli
+from engine.cli.flags import positive_int
+from engine.cli.run import run_cli
 from engine.training.hyperparameters import load_hyperparameters
 from models import Detector, build_model
 from models.summary import count_flops, count_parameters

@@ -16,7 +16,8 @@ from data.config import load_dataset_config
 from data.demo import ensure_demo_dataset
 from data.media.image import read_image
 from engine.backends import open_backend
-from engine.cli.run import positive_int, run_cli, unit_interval
+from engine.cli.flags import positive_int, unit_interval
+from engine.cli.run import run_cli
 from engine.detect.predict import Predictor
 from engine.device import select_device
 from engine.report.draw import draw_detections, draw_grid

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from engine.cli.run import positive_int
+from engine.cli.flags import positive_int
 from engine.device import describe_device, memory_format_of, precision_of, select_device
 from files.atomic import atomic_path
 

@@ -1,67 +1,104 @@
-"""The options of the commands, one frozen value each."""
+"""The options of the commands, one frozen value each.
+
+An option is written once: name, type, default, and beside them its flag, with the help that `--help` prints and the
+values that it takes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from engine.errors import EngineError
+from engine.flag import NON_NEGATIVE, POSITIVE, UNIT_INTERVAL, check_values, flag
+
 TASKS = ("val", "test", "train")
+OPTIMIZERS = ("SGD", "Adam", "AdamW")
+CACHES = ("ram", "disk")
 MANY_CLASSES = 50  # with more classes, their table is printed on --verbose only
+
+_DEVICE = flag("cpu, mps, or the number of a GPU (default: first GPU, else CPU)")
+_WORKERS = flag("processes that load images; 0 loads in the main process", numbers=NON_NEGATIVE)
+_CACHE = flag("keep decoded images", choices=CACHES, alone="ram")
+_PROJECT = flag("folder of the runs")
+_NAME = flag("folder of this run, inside --project; numbered when it exists")
+_EXIST_OK = flag("use the folder even when it exists")
+_OTHER_CFG = flag("model YAML to run the weights in (default: their own architecture)")
+_SIDES = ("--img", "--img-size")
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `train.py` takes.
+    """What `train` takes; the metadata of each field says what it means.
 
     For hyp, optimizer, epochs, batch_size and imgsz, '' and 0 mean as the data-set YAML says, else the default.
 
-    Attributes:
-        cfg: model YAML (a path, or a name in `configs/`); '' takes the configuration of `weights`.
-        weights: checkpoint to start from; '' starts from scratch.
-        data: data-set YAML; '' is the generated demo.
-        hyp: hyperparameter YAML (a path, or a name in `configs/hyps/`).
-        optimizer: 'SGD', 'Adam' or 'AdamW'.
-        epochs, batch_size, imgsz: length of the training, images per batch, network input size in pixels.
-        rect: rectangular training batches, without mosaic and shuffling.
-        noval: validate after the last epoch only.
-        noautoanchor: keep the anchors even when they fit the boxes badly.
-        noplots: no pictures.
-        cache: '' decodes images anew each epoch; 'ram' and 'disk' keep them.
-        device: '' (first GPU, else CPU), 'cpu', '0', ...
-        workers: processes that load images; 0 loads in the main process.
-        project, name, exist_ok: the run's folder is `project/name`, numbered unless `exist_ok`.
-        cos_lr: cosine schedule instead of a linear one.
-        label_smoothing: overrides the hyperparameter of that name.
-        patience: epochs without improvement before stopping; 0 never stops early.
-        freeze: rows of the model whose parameters stay as they are.
-        save_period: keep a checkpoint every so many epochs; 0 keeps last and best only.
-        seed: of initial values, shuffling and augmentation.
+    Raises:
+        EngineError: a value that its option does not take.
     """
 
-    cfg: str = ""
-    weights: str = ""
-    data: str = ""
-    hyp: str = ""
-    epochs: int = 0
-    batch_size: int = 0
-    imgsz: int = 0
-    rect: bool = False
-    noval: bool = False
-    noautoanchor: bool = False
-    noplots: bool = False
-    cache: str = ""
-    device: str = ""
-    optimizer: str = ""
-    workers: int = 2
-    project: str = "runs/train"
-    name: str = "exp"
-    exist_ok: bool = False
-    cos_lr: bool = False
-    label_smoothing: float | None = None
-    patience: int = 100
-    freeze: tuple[int, ...] = ()
-    save_period: int = 0
-    seed: int = 0
+    cfg: str = field(
+        default="", metadata=flag("model YAML: path, or name in configs/ (default: that of --weights, else yolov5s)")
+    )
+    weights: str = field(default="", metadata=flag("checkpoint to start from (default: from scratch)"))
+    data: str = field(
+        default="",
+        metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: the generated demo)"),
+    )
+    hyp: str = field(
+        default="",
+        metadata=flag("hyperparameter YAML: path, or name in configs/hyps/ (default: data set's, else scratch)"),
+    )
+    epochs: int = field(
+        default=0,
+        metadata=flag("length of the training (default: as the data-set YAML says, else 100)", numbers=POSITIVE),
+    )
+    batch_size: int = field(
+        default=0,
+        metadata=flag("images per batch (default: as the data-set YAML says, else 16)", "--batch", numbers=POSITIVE),
+    )
+    imgsz: int = field(
+        default=0,
+        metadata=flag("input size, px (default: as the data-set YAML says, else 640)", *_SIDES, numbers=POSITIVE),
+    )
+    rect: bool = field(default=False, metadata=flag("rectangular batches; no mosaic, no shuffling"))
+    noval: bool = field(default=False, metadata=flag("validate after the last epoch only"))
+    noautoanchor: bool = field(default=False, metadata=flag("keep the anchors, however badly they fit"))
+    noplots: bool = field(default=False, metadata=flag("draw no pictures"))
+    cache: str = field(default="", metadata=_CACHE)
+    device: str = field(default="", metadata=_DEVICE)
+    optimizer: str = field(
+        default="",
+        metadata=flag("rule of the steps (default: as the data-set YAML says, else SGD)", choices=OPTIMIZERS),
+    )
+    workers: int = field(default=2, metadata=_WORKERS)
+    project: str = field(default="runs/train", metadata=_PROJECT)
+    name: str = field(default="exp", metadata=_NAME)
+    exist_ok: bool = field(default=False, metadata=_EXIST_OK)
+    cos_lr: bool = field(default=False, metadata=flag("cosine schedule of the learning rate, in place of a line"))
+    label_smoothing: float | None = field(
+        default=None, metadata=flag("overrides the hyperparameter of this name", numbers=UNIT_INTERVAL)
+    )
+    patience: int = field(
+        default=100, metadata=flag("stop after this many epochs without gain; 0: never", numbers=NON_NEGATIVE)
+    )
+    freeze: tuple[int, ...] = field(
+        default=(),
+        metadata=flag(
+            "rows of the model whose parameters stay as they are; one number N: the first N rows. The statistics of "
+            "their BatchNorm still move, as in YOLOv5",
+            numbers=NON_NEGATIVE,
+        ),
+    )
+    save_period: int = field(
+        default=0, metadata=flag("keep a checkpoint every N epochs; 0: last and best", numbers=NON_NEGATIVE)
+    )
+    seed: int = field(
+        default=0, metadata=flag("seed of initial values, shuffling and augmentation", numbers=NON_NEGATIVE)
+    )
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the checkpoint and `opt.yaml`."""
@@ -75,19 +112,21 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """What `train.py --resume` takes: a checkpoint, and what may differ from the training that it continues.
+    """What continues a training: its checkpoint, and what may differ from how it began.
 
     The others are how the work is done and change nothing of its result; None leaves them as they were.
 
     Attributes:
         checkpoint: a `last.pt`, in the folder of its run.
-        device, workers, cache: see `TrainOptions`.
     """
 
     checkpoint: str
-    device: str | None = None
-    workers: int | None = None
-    cache: str | None = None
+    device: str | None = field(default=None, metadata=_DEVICE)
+    workers: int | None = field(default=None, metadata=_WORKERS)
+    cache: str | None = field(default=None, metadata=_CACHE)
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     def applied_to(self, options: TrainOptions) -> TrainOptions:
         """The options of the training, with what is given here."""
@@ -97,98 +136,113 @@ class ResumeOptions:
 
 @dataclass(frozen=True)
 class ValOptions:
-    """What `val.py` takes.
+    """What `validate` takes; the metadata of each field says what it means.
 
-    Attributes:
-        weights: checkpoint to measure.
-        cfg: model YAML to run the weights in; '' takes their own architecture.
-        data: data-set YAML; '' takes the one that the checkpoint was trained with.
-        imgsz: network input size, pixels; None takes that of the training.
-        batch_size: images per batch.
-        conf_thres, iou_thres, max_det: see `engine.postprocess.non_max_suppression`.
-        task: the split, "val", "test" or "train".
-        device: '' (first GPU, else CPU), 'cpu', '0', ...
-        workers: processes that load images; 0 loads in the main process.
-        half, bf16: run the network in float16 or bfloat16.
-        save_json: write predictions.json.
-        verbose: print the per-class table however many classes there are.
-        project, name, exist_ok: the run's folder is `project/name`, numbered unless `exist_ok`.
+    Raises:
+        EngineError: a value that its option does not take.
     """
 
-    weights: str
-    cfg: str = ""
-    data: str = ""
-    imgsz: int | None = None
-    batch_size: int = 32
-    conf_thres: float = 0.001
-    iou_thres: float = 0.6
-    max_det: int = 300
-    task: str = "val"
-    device: str = ""
-    workers: int = 2
-    half: bool = False
-    bf16: bool = False
-    save_json: bool = False
-    verbose: bool = False
-    project: str = "runs/val"
-    name: str = "exp"
-    exist_ok: bool = False
+    weights: str = field(metadata=flag("checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own"))
+    cfg: str = field(default="", metadata=_OTHER_CFG)
+    data: str = field(
+        default="", metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: as trained)")
+    )
+    imgsz: int | None = field(
+        default=None, metadata=flag("input size, px (default: that of the training)", *_SIDES, numbers=POSITIVE)
+    )
+    batch_size: int = field(default=32, metadata=flag("images per batch", "--batch", numbers=POSITIVE))
+    conf_thres: float = field(
+        default=0.001, metadata=flag("boxes below this score do not count", numbers=UNIT_INTERVAL)
+    )
+    iou_thres: float = field(
+        default=0.6,
+        metadata=flag(
+            "drop a box that overlaps a better one of its class by more than this (IoU)", numbers=UNIT_INTERVAL
+        ),
+    )
+    max_det: int = field(
+        default=300, metadata=flag("most boxes per image (COCO counts the first 100)", numbers=POSITIVE)
+    )
+    task: str = field(default="val", metadata=flag("the split to measure on", choices=TASKS))
+    device: str = field(default="", metadata=_DEVICE)
+    workers: int = field(default=2, metadata=_WORKERS)
+    half: bool = field(default=False, metadata=flag("compute in float16, on a GPU"))
+    bf16: bool = field(default=False, metadata=flag("compute in bfloat16"))
+    save_json: bool = field(default=False, metadata=flag("write predictions.json with the data set's own ids"))
+    verbose: bool = field(
+        default=False, metadata=flag(f"print the per-class table, also for more than {MANY_CLASSES} classes")
+    )
+    project: str = field(default="runs/val", metadata=_PROJECT)
+    name: str = field(default="exp", metadata=_NAME)
+    exist_ok: bool = field(default=False, metadata=_EXIST_OK)
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """What `detect.py` takes.
+    """What `predict` takes, and beside it what `detect.py` writes and shows; the metadata of each field explains it.
 
-    Attributes:
-        weights: file whose ending chooses the back end.
-        cfg: model YAML to run the weights in; '' takes their own architecture.
-        source: what to look at; see `data.media.sources.open_source`.
-        imgsz: network input in pixels: () as the weights were trained; one number: the long side, the other one as
-            short as the picture allows; two: exactly this height and width. Rounded up to the network's stride.
-        conf_thres: least score of a detection, [0, 1].
-        iou_thres: of two boxes of a class that overlap more, the weaker one goes; IoU, [0, 1].
-        max_det: most detections per picture.
-        device: '' (first GPU, else CPU), 'cpu', '0', ...
-        view_img: show the pictures in a window.
-        save_txt, save_conf: a text file of normalised boxes per picture; with scores.
-        save_crop: every detection as a picture of its own.
-        save_json: all detections as a COCO-results list.
-        nosave: no annotated pictures and videos.
-        classes: indices or names of the classes to keep; () keeps all.
-        agnostic_nms: boxes of different classes suppress each other too.
-        project, name, exist_ok: the run's folder is `project/name`, numbered unless `exist_ok`.
-        line_thickness: of drawn boxes, pixels; None: by the size of the picture.
-        hide_labels, hide_conf: draw no texts; draw no scores.
-        half, bf16, fp32: precision of the network; see `engine.device.detection_precision`.
-        vid_stride: of a video or stream, every how many frames to use one.
+    `imgsz` is () for the size that the weights were trained at; one number for the long side, the other one as short as
+    the picture allows; two for exactly this height and width. It is rounded up to the network's stride.
+
+    Raises:
+        EngineError: a value that its option does not take.
     """
 
-    weights: str
-    source: str
-    cfg: str = ""
-    imgsz: tuple[int, ...] = ()
-    conf_thres: float = 0.25
-    iou_thres: float = 0.45
-    max_det: int = 1000
-    device: str = ""
-    view_img: bool = False
-    save_txt: bool = False
-    save_conf: bool = False
-    save_crop: bool = False
-    save_json: bool = False
-    nosave: bool = False
-    classes: tuple[str, ...] = ()
-    agnostic_nms: bool = False
-    project: str = "runs/detect"
-    name: str = "exp"
-    exist_ok: bool = False
-    line_thickness: int | None = None
-    hide_labels: bool = False
-    hide_conf: bool = False
-    half: bool = False
-    bf16: bool = False
-    fp32: bool = False
-    vid_stride: int = 1
+    weights: str = field(
+        metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own; the ending counts")
+    )
+    source: str = field(
+        metadata=flag("picture, video, folder, glob, webcam number, rtsp/http address, or a .txt of them")
+    )
+    cfg: str = field(default="", metadata=_OTHER_CFG)
+    imgsz: tuple[int, ...] = field(
+        default=(),
+        metadata=flag("input size, px: long side, or height width (default: as trained)", *_SIDES, numbers=POSITIVE),
+    )
+    conf_thres: float = field(default=0.25, metadata=flag("least score of a detection", numbers=UNIT_INTERVAL))
+    iou_thres: float = field(
+        default=0.45,
+        metadata=flag("drop a box that overlaps a better one by more than this (IoU)", numbers=UNIT_INTERVAL),
+    )
+    max_det: int = field(default=1000, metadata=flag("most detections per picture", numbers=POSITIVE))
+    device: str = field(default="", metadata=_DEVICE)
+    view_img: bool = field(default=False, metadata=flag("show the results in a window"))
+    save_txt: bool = field(
+        default=False, metadata=flag("write labels/*.txt: class, centre, width and height (normalised)")
+    )
+    save_conf: bool = field(default=False, metadata=flag("with --save-txt: write scores too"))
+    save_crop: bool = field(
+        default=False, metadata=flag("write every detection as a picture of its own: crops/<class>/*.jpg")
+    )
+    save_json: bool = field(default=False, metadata=flag("write predictions.json, a COCO-results list"))
+    nosave: bool = field(default=False, metadata=flag("write no annotated pictures and videos"))
+    classes: tuple[str, ...] = field(
+        default=(), metadata=flag("keep these classes only: indices or names", metavar="CLASS")
+    )
+    agnostic_nms: bool = field(default=False, metadata=flag("let boxes of different classes suppress each other"))
+    project: str = field(default="runs/detect", metadata=_PROJECT)
+    name: str = field(default="exp", metadata=_NAME)
+    exist_ok: bool = field(default=False, metadata=_EXIST_OK)
+    line_thickness: int | None = field(
+        default=None,
+        metadata=flag("width of drawn lines, px (default: by the size of the picture)", numbers=POSITIVE),
+    )
+    hide_labels: bool = field(default=False, metadata=flag("draw boxes without text"))
+    hide_conf: bool = field(default=False, metadata=flag("draw labels without scores"))
+    half: bool = field(default=False, metadata=flag("compute in float16 (GPU, where it is the default)"))
+    bf16: bool = field(default=False, metadata=flag("compute in bfloat16"))
+    fp32: bool = field(default=False, metadata=flag("compute in float32 (the default except on GPUs)"))
+    vid_stride: int = field(default=1, metadata=flag("use every n-th frame of a video or stream", numbers=POSITIVE))
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        if len(self.imgsz) > 2:
+            raise EngineError("--imgsz: takes one number, or height and width")
+        if self.save_conf and not self.save_txt:
+            raise EngineError("--save-conf: only says something together with --save-txt")
 
     @property
     def saves(self) -> bool:

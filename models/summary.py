@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 
 from tabulate import tabulate
 from torch import nn
 
-from models.detector import Detector, build_model
-from models.errors import ConfigError
+from models.detector import Detector
 from models.probe import RowTrace, trace_rows
 
 HEADERS = ("row", "from", "block", "arguments", "output shape", "parameters", "MFLOPs")
@@ -51,23 +48,6 @@ def summarize(model: Detector, imgsz: int | tuple[int, int] = 640) -> str:
     align = ("right", "right", "left", "left", "left", "right", "right")
     table = tabulate(lines, HEADERS, "simple", colalign=align, maxcolwidths=widths, disable_numparse=True)
     return f"{table}\n\n{_totals(model, imgsz, traces)}"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command `python -m models`. Returns the exit code: 2 for a configuration or a size that is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models", description="Print the network that a model YAML describes."
-    )
-    parser.add_argument("cfg", help="a model YAML: a path, or the name of one in configs/")
-    parser.add_argument("--imgsz", type=int, default=640, help="side of the image in pixels (default: 640)")
-    parser.add_argument("--nc", type=int, help="number of classes, in place of the file's")
-    options = parser.parse_args(argv)
-    try:
-        print(summarize(build_model(options.cfg, options.nc), options.imgsz))
-    except (ConfigError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def _trace(model: Detector, imgsz: int | tuple[int, int]) -> list[RowTrace]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from files.errors import InputError
 
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-Number = TypeVar("Number", int, float)
 Main = Callable[[Sequence[str] | None], int]
 
 
@@ -47,28 +44,3 @@ def _describe(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
         return str(error) or type(error).__name__
     return f"{error.filename}: {error.strerror.lower()}; check the path and its permissions"
-
-
-def positive_int(text: str) -> int:
-    """argparse type: an integer of at least 1."""
-    return _checked(int, text, lambda value: value >= 1, "a whole number of at least 1")
-
-
-def non_negative_int(text: str) -> int:
-    """argparse type: an integer of at least 0."""
-    return _checked(int, text, lambda value: value >= 0, "a whole number of at least 0")
-
-
-def unit_interval(text: str) -> float:
-    """argparse type: a number in [0, 1]."""
-    return _checked(float, text, lambda value: 0 <= value <= 1, "a number between 0 and 1")
-
-
-def _checked(kind: Callable[[str], Number], text: str, holds: Callable[[Number], bool], wanted: str) -> Number:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not holds(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import EngineError
+from engine.options import OPTIMIZERS
 from engine.training.hyperparameters import TrainingHyperparameters
-
-OPTIMIZERS = ("SGD", "Adam", "AdamW")
 
 
 def build_optimizer(

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from models import build_model
-from models.summary import count_flops, count_parameters, main, summarize
+from models.__main__ import main
+from models.summary import count_flops, count_parameters, summarize
 from tests.places import ROOT
 
 

@@ -14,8 +14,9 @@ import torch
 
 from engine.checkpoint import save_checkpoint
 from engine.cli.run import run_cli
-from engine.cli.val import ValOptions, main, parse_options
+from engine.cli.val import main, parse_options
 from engine.metrics.coco import FIGURES, coco_average_precision
+from engine.options import ValOptions
 from models import build_model
 from tests.places import ROOT
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from data.errors import ImageError
+from engine.cli import flags
 from engine.cli import run as cli
 from engine.cli.train import parse_options
 from engine.device import detection_precision, precision_of, select_device
@@ -50,9 +51,9 @@ def test_interrupt() -> None:
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        (cli.positive_int, {"1": 1, "640": 640}, ["0", "-1", "1.5", "x"]),
-        (cli.non_negative_int, {"0": 0}, ["-1", "nan"]),
-        (cli.unit_interval, {"0": 0.0, "1": 1.0, ".25": 0.25}, ["1.1", "-0.1", "nan", "x"]),
+        (flags.positive_int, {"1": 1, "640": 640}, ["0", "-1", "1.5", "x"]),
+        (flags.non_negative_int, {"0": 0}, ["-1", "nan"]),
+        (flags.unit_interval, {"0": 0.0, "1": 1.0, ".25": 0.25}, ["1.1", "-0.1", "nan", "x"]),
     ],
 )
 def test_flag_types(kind: type, good: dict[str, float], bad: list[str]) -> None:
