@@ -26,6 +26,9 @@ from data.letterbox import Letterbox, resized_hw
 from data.loading.store import KINDS, ImageStore
 from data.media.image import read_image
 
+SHRINKING = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+"""How pictures may shrink: linearly, as in training and detection, or by averages of areas."""
+
 
 class ItemKey(NamedTuple):
     """What is wanted of the data set: image (an index), epoch, height and width of the input."""
@@ -82,6 +85,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         mix_until: first epoch in which images are no longer put together (mosaic, mixup); None for never.
         seed: first part of the seed of every item; the others are epoch and index.
         cache: None, 'ram' or 'disk'.
+        interpolation: how pictures that are not augmented shrink; a key of `SHRINKING`.
         progress: show a bar while the cache is filled.
 
     Raises:
@@ -97,6 +101,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         mix_until: int | None = None,
         seed: int = 0,
         cache: str | None = None,
+        interpolation: str = "linear",
         progress: bool = True,
     ) -> None:
         self.records = split.records
@@ -104,6 +109,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         self.seed = seed
         self.pipeline = None if augment is None else Pipeline.build(augment)
         self.mix_until = mix_until
+        self.shrinking = cv2.INTER_LINEAR if self.pipeline is not None else SHRINKING[interpolation]
         self.store = self._build_store(cache, progress)
 
     def __len__(self) -> int:
@@ -175,8 +181,8 @@ class DetectionDataset(Dataset[Item | Failure]):
         return cv2.resize(image, (width, height), interpolation=self._interpolation(image.shape[:2]))
 
     def _interpolation(self, hw: tuple[int, ...]) -> int:
-        """Averages of areas when an image shrinks for validation; linear otherwise, which is faster."""
-        return cv2.INTER_LINEAR if self.pipeline is not None or max(hw) < self.imgsz else cv2.INTER_AREA
+        """OpenCV's constant for a picture of this size; pictures grow linearly."""
+        return cv2.INTER_LINEAR if max(hw) < self.imgsz else self.shrinking
 
     def _build_store(self, cache: str | None, progress: bool) -> ImageStore | None:
         if cache is None:
@@ -191,7 +197,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         if cache == "ram":
             return ImageStore.in_memory(shapes, read, progress=progress)
         files = files_fingerprint(record.path for record in self.records)
-        key = fingerprint(files.encode(), repr((self.imgsz, self.pipeline is None)).encode())
+        key = fingerprint(files.encode(), repr((self.imgsz, self.shrinking)).encode())
         return ImageStore.on_disk(shapes, read, key, progress=progress)
 
 

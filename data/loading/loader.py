@@ -113,6 +113,7 @@ def build_loader(
     workers: int = 0,
     seed: int = 0,
     cache: str | None = None,
+    interpolation: str = "linear",
     progress: bool = True,
 ) -> Loader:
     """Batches of a split.
@@ -131,13 +132,21 @@ def build_loader(
         workers: processes; 0 makes batches in this one.
         seed: of order and augmentation, at least 0.
         cache: keep resized images: None, 'ram' or 'disk'.
+        interpolation: how pictures that are not augmented shrink: 'linear' as in training and detection, or 'area'.
         progress: show a bar while the cache is filled.
 
     Raises:
         DataError: a hyperparameter is unknown or out of bounds, or the cache does not fit.
     """
     dataset = DetectionDataset(
-        split, imgsz=imgsz, augment=augment, mix_until=mix_until, seed=seed, cache=cache, progress=progress
+        split,
+        imgsz=imgsz,
+        augment=augment,
+        mix_until=mix_until,
+        seed=seed,
+        cache=cache,
+        interpolation=interpolation,
+        progress=progress,
     )
     count = len(dataset)
     if rect:

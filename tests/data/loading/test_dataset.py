@@ -40,13 +40,19 @@ def test_plain_items_are_the_letterboxed_files(folder: Any) -> None:
         assert item.targets[:, 0].tolist() == record.labels.tolist()
 
 
-def test_shrinking_averages_areas_for_validation_only(folder: Any) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
-    folder.image(20, 128, 128, pixels)
+def test_pictures_shrink_as_they_do_in_detection_unless_areas_are_asked_for(folder: Any) -> None:
+    """By a factor of three: by two, both rules give the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (192, 192, 3), np.uint8)
+    folder.image(20, 192, 192, pixels)
     still = dict.fromkeys(("mosaic", "translate", "scale", "fliplr", "hsv_h", "hsv_s", "hsv_v"), 0.0)
-    for options, how in (({}, cv2.INTER_AREA), ({"augment": still}, cv2.INTER_LINEAR)):
+    linear, area = (cv2.resize(pixels, (64, 64), interpolation=how) for how in (cv2.INTER_LINEAR, cv2.INTER_AREA))
+    assert (linear != area).any()
+    for options, expected in (
+        ({}, linear),
+        ({"interpolation": "area"}, area),
+        ({"augment": still, "interpolation": "area"}, linear),
+    ):
         image = make(folder, **options)[ItemKey(0, 3, 64, 64)].image.numpy()
-        expected = cv2.resize(pixels, (64, 64), interpolation=how)
         np.testing.assert_array_equal(image, expected[..., ::-1].transpose(2, 0, 1))
 
 
