@@ -1,6 +1,6 @@
 # `make` shows what there is. Everything runs in .venv, which is made when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo benchmarks test test-fast lint format clean
+.PHONY: help demo benchmarks test test-fast mutate lint format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,6 +30,9 @@ test: $(VENV)/installed-dev ## install, then run all tests
 
 test-fast: $(VENV)/installed-dev ## the tests that take less than five seconds each
 	$(BIN)/python -m pytest -m "not slow"
+
+mutate: $(VENV)/installed-dev ## cut wires one at a time: do the tests notice? (some minutes on 2 cores)
+	$(BIN)/python -m tests.mutate
 
 lint: $(VENV)/installed-dev ## ruff and mypy
 	$(BIN)/ruff check .

@@ -347,3 +347,79 @@ def test_grey_is_the_letterboxs() -> None:
     sample = OneColour(64).make((20, 64), np.random.default_rng(0))
     out = Affine(**STILL | {"degrees": 30.0})(sample, np.random.default_rng(3))
     assert (out.image[0, 0] == PAD_VALUE).all()
+
+
+def test_the_centre_of_a_mosaic_is_anywhere_in_the_middle() -> None:
+    """Four tiles as large as half the canvas: grey begins where they end, which gives the centre away."""
+    size, centres = 32, []
+    tile = Sample(
+        np.full((size, size, 3), 255, np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64), Full(size)
+    )
+    for seed in range(200):
+        white = Mosaic(mosaic=1)(tile, np.random.default_rng(seed)).image[..., 0] == 255
+        left, top, right, bottom = extent(white)
+        x = right - size if right < 2 * size else left + size
+        y = bottom - size if bottom < 2 * size else top + size
+        assert white[max(y - size, 0) : y + size, max(x - size, 0) : x + size].all(), "one of the four tiles is missing"
+        assert white.sum() == (right - left) * (bottom - top)
+        centres.append((x, y))
+    for values in zip(*centres, strict=True):
+        assert size // 2 <= min(values) < size // 2 + 3
+        assert 1.5 * size - 3 < max(values) < 1.5 * size
+        assert len(set(values)) > size // 2
+
+
+class Full(OneColour):
+    """A pool of white pictures without boxes."""
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        image = np.full((self.imgsz, self.imgsz, 3), 255, np.uint8)
+        return Sample(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), self)
+
+
+def test_the_ranges_of_the_warp() -> None:
+    """Zoom is 1 +- scale; shifts are +- translate of the input's sides, along x and y apart."""
+    stage = Affine(degrees=0, translate=0.1, scale=0.5)
+    zooms, shifts = [], []
+    for seed in range(400):
+        matrix, zoom = stage._draw((100, 200), (100, 200), np.random.default_rng(seed))
+        zooms.append(zoom)
+        shifts.append((matrix @ [100, 50, 1])[:2] - (100, 50))  # where the picture's middle goes
+    assert 0.5 < min(zooms) < 0.52
+    assert 1.48 < max(zooms) < 1.5
+    x, y = np.array(shifts).T
+    for values, side in ((x, 200), (y, 100)):
+        assert -0.1 * side <= values.min() < -0.095 * side
+        assert 0.095 * side < values.max() <= 0.1 * side
+    assert abs(np.corrcoef(x, y)[0, 1]) < 0.15
+
+
+def test_hue_goes_round() -> None:
+    """Red turned down becomes a pink red of hue 179, not of hue 0: hue is an angle."""
+    red = np.full((4, 4, 3), (20, 20, 200), np.uint8)
+    red[0] = (30, 20, 200)  # hue 178
+    sample = Sample(red, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), OneColour(4))
+    seen = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        factor = 1 + 0.1 * np.random.default_rng(seed).uniform(-1, 1, 3)[0]
+        out = Hsv(hsv_h=0.1, hsv_s=0, hsv_v=0)(sample, rng).image
+        hue = cv2.cvtColor(out, cv2.COLOR_BGR2HSV)[..., 0].astype(int)
+        assert (hue[1:] == 0).all()
+        expected = int(cv2.cvtColor(red, cv2.COLOR_BGR2HSV)[0, 0, 0] * factor % 180)
+        assert abs((hue[0] - expected + 90) % 180 - 90).max() <= 1
+        seen.add(expected < 90)
+    assert seen == {True, False}
+
+
+def test_mixup_weighs_the_two_images_to_one() -> None:
+    class Lights(OneColour):
+        def draw_augmented(self, rng: np.random.Generator, before: Augmentation) -> Sample:
+            return replace(self.make(self.input_hw, rng), image=np.full((8, 8, 3), 100, np.uint8))
+
+    sample = replace(Lights(8).make((8, 8), np.random.default_rng(0)), image=np.full((8, 8, 3), 200, np.uint8))
+    sample = replace(sample, pool=Lights(8))
+    blends = [int(MixUp(mixup=1)(sample, np.random.default_rng(seed)).image[0, 0, 0]) for seed in range(50)]
+    # beta(32, 32): a half, with a standard deviation of 0.06
+    assert 120 < min(blends) < 150 < max(blends) < 180
+    assert len(set(blends)) > 5

@@ -83,6 +83,8 @@ def test_rounding_worked_by_hand() -> None:
     # 720 * 640 / 1280 = 360 rows, 24 rows short of 12 strides
     video = Letterbox.rectangle((720, 1280), 640, 32)
     assert (video.input_hw, video.resized_hw, video.pad_left, video.pad_top) == ((384, 640), (360, 640), 0, 12)
+    # 334 * 320 / 500 = 213.76 rows
+    assert Letterbox.rectangle((334, 500), 320, 32).resized_hw == (214, 320)
     # an odd border: one pixel on the left, two on the right
     assert Letterbox.at_ratio((10, 29), (10, 32), 1.0).pad_left == 1
 
@@ -104,3 +106,9 @@ def test_misuse_is_an_error() -> None:
         Letterbox.at_ratio((10, 10), (32, 32), 4.0)
     with pytest.raises(ValueError, match="applied to one of"):
         Letterbox.fit((10, 10), (32, 32)).apply(np.zeros((11, 10, 3), np.uint8))
+
+
+def test_grey_is_yolov5s() -> None:
+    """Weights from there saw this border."""
+    padded = Letterbox.fit((2, 8), (8, 8)).apply(np.zeros((2, 8, 3), np.uint8))
+    assert set(padded[:3].ravel().tolist()) == {114}

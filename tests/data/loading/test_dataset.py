@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from data.augment import Pipeline
 from data.coco.records import load_coco
 from data.errors import DataError
 from data.letterbox import Letterbox
-from data.loading.dataset import DetectionDataset, Failure, Item, ItemKey
+from data.loading.dataset import DetectionDataset, Failure, Item, ItemKey, _Pool
 from data.media.image import read_image
 
 
@@ -144,3 +145,21 @@ def test_images_that_broke_after_the_scan(folder: Any) -> None:
 def test_unknown_hyperparameter(folder: Any) -> None:
     with pytest.raises(DataError, match="did you mean 'mosaic'"):
         make(folder, augment={"mosiac": 1.0})
+
+
+def test_partners_are_drawn_from_the_whole_data_set(folder: Any) -> None:
+    """Mosaic and mixup take any image beside the first one."""
+    for number in range(20, 26):
+        folder.image(number, 64, 64, np.full((64, 64, 3), 10 * number, np.uint8))
+    dataset = make(folder, augment={})
+    pool = _Pool(dataset, Pipeline.build({}), (64, 64))
+    rng = np.random.default_rng(0)
+    seen = {int(pool.draw(rng).image[0, 0, 0]) for _ in range(100)}
+    assert {10 * number for number in range(20, 26)} <= seen
+
+
+def test_caches_of_linear_and_of_averaged_pictures_are_apart(folder: Any, cache_folder: Path) -> None:
+    folder.image(20, 192, 192)
+    make(folder, cache="disk")
+    make(folder, cache="disk", interpolation="area")
+    assert len(list((cache_folder / "images").iterdir())) == 2

@@ -222,3 +222,21 @@ def test_images_are_put_together_until_an_epoch(folder: Any) -> None:
         most.append(torch.bincount(batch.targets[:, 0].long()).max().item())
     assert most[0] > 2
     assert most[1:] == [2, 2], "one image of this set has two boxes, the others one or none"
+
+
+def test_shuffling_is_the_seeded_permutation(split: CocoSplit) -> None:
+    """The order follows from seed and epoch alone, by NumPy's generator: a resumed training sees the same batches."""
+    ids = np.array([record.image_id for record in split.records])
+
+    def order(epoch: int, **options: bool) -> list[list[int]]:
+        loader = build_loader(split, imgsz=64, batch_size=4, seed=9, shuffle=True, **options)
+        loader.set_epoch(epoch)
+        return [[meta.image_id for meta in batch.metas] for batch in loader]
+
+    for epoch in (0, 3):
+        expected = ids[np.random.default_rng((9, epoch)).permutation(len(ids))].tolist()
+        assert order(epoch) == [expected[start : start + 4] for start in range(0, len(ids), 4)]
+    by_aspect, _ = rectangular_shapes(split, 64, 4, 32)
+    for epoch in (0, 3):
+        starts = np.random.default_rng((9, epoch)).permutation(np.arange(0, len(ids), 4))
+        assert order(epoch, rect=True) == [ids[by_aspect[start : start + 4]].tolist() for start in starts]
