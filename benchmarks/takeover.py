@@ -19,7 +19,7 @@ from data.letterbox import Letterbox
 from data.media.image import read_image
 from files.classes import Classes
 from models import Detector, build_model
-from models.weights.conversion import Outcome
+from models.weights.report import Outcome
 from models.weights.source import load_source
 from models.weights.transfer import transfer_weights
 

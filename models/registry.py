@@ -74,7 +74,7 @@ def register(
 
     Raises:
         ValueError: the name is taken by another class, a slot is no argument of the constructor, or another block is
-            known by the same tensor.
+            known by the same tensors.
     """
 
     def decorate(block: type[nn.Module]) -> type[nn.Module]:
@@ -94,10 +94,10 @@ def _check(entry: Entry) -> None:
     absent = [slot for slot in entry.conv_slots if slot not in inspect.signature(entry.block).parameters]
     if absent:
         raise ValueError(f"block {entry.name!r} has no constructor argument {absent[0]!r}; see its conv_slots")
-    marks = {known.takes_over.mark: known.name for known in entries() if known.takes_over}
-    if entry.takes_over and marks.get(entry.takes_over.mark, entry.name) != entry.name:
-        mark = entry.takes_over.mark
-        raise ValueError(f"blocks {entry.name!r} and {marks[mark]!r} are both known by {mark!r}; rename a tensor")
+    marks = {known.takes_over.marks: known.name for known in entries() if known.takes_over}
+    if entry.takes_over and marks.get(entry.takes_over.marks, entry.name) != entry.name:
+        given = entry.takes_over.marks
+        raise ValueError(f"blocks {entry.name!r} and {marks[given]!r} are both known by {given}; rename a tensor")
 
 
 def lookup(name: str) -> Entry:

@@ -8,7 +8,7 @@ A block that is `act(BN(convolution))` with a kernel of its own registers, for e
     @register(
         rule=conv_rule,
         takes_over=Takeover(
-            mark="scaled_kernel",
+            marks=("scaled_kernel", "bn.weight"),
             parts=("scaled_kernel", "scale", "bn"),
             kernel_shape=lambda own: own["scaled_kernel"].shape,
             from_plain=Exact(split_scale),
@@ -81,9 +81,10 @@ class Takeover:
     """How weights come into a block and out of it.
 
     Attributes:
-        mark: the tensor by whose name the block is known in a state dict; no other block may have the same.
+        marks: tensors by whose names the block is known in a state dict, where it has all of them; no two blocks may
+            have the same.
         parts: first parts of the names of all tensors that are the block's own; they are taken as a whole or not at
-            all. `mark` and a BatchNorm `bn` are among them.
+            all.
         kernel_shape: shape of the plain convolution's kernel that the block is, or stands for, from its tensors.
         from_plain: how it takes a plain convolution over; None: it cannot.
         to_plain: which plain convolution it stands for; None: none.
@@ -91,7 +92,7 @@ class Takeover:
             at their initial values; each with the words for the report.
     """
 
-    mark: str
+    marks: tuple[str, ...]
     parts: tuple[str, ...]
     kernel_shape: Callable[[Tensors], tuple[int, ...]]
     from_plain: Exact[FromPlain] | None = None

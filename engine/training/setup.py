@@ -16,7 +16,7 @@ from engine.training.anchors import check_anchors
 from engine.training.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
 from models import build_model
 from models.detector import Detector
-from models.weights.conversion import Outcome
+from models.weights.report import Outcome
 from models.weights.source import SourceWeights
 from models.weights.transfer import transfer_weights
 

@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from models.blocks.activation import Activation, build_activation
 from models.registry import conv_rule, register
+from models.takeover import Exact, PlainConv, Takeover, Tensors
 
 Size2d = int | tuple[int, int] | list[int]
 """One number for both axes, or height and width."""
@@ -31,7 +32,24 @@ def autopad(k: Size2d, p: Size2d | None = None, d: Size2d = 1) -> tuple[int, int
     return (dh * (kh - 1) + 1) // 2, (dw * (kw - 1) + 1) // 2
 
 
-@register(rule=conv_rule)
+def _from_plain(plain: PlainConv, own: Tensors) -> Tensors:
+    return {"conv.weight": plain.kernel, **plain.batch_norm_as("bn.")}
+
+
+def _to_plain(own: Tensors) -> PlainConv:
+    return PlainConv.of(own["conv.weight"], own, "bn.")
+
+
+@register(
+    rule=conv_rule,
+    takes_over=Takeover(
+        marks=("conv.weight", "bn.weight"),
+        parts=("conv", "bn"),
+        kernel_shape=lambda own: own["conv.weight"].shape,
+        from_plain=Exact(_from_plain),
+        to_plain=Exact(_to_plain),
+    ),
+)
 class Conv(nn.Module):
     """`act(BN(conv(x)))`, the block that YOLO networks are made of.
 

@@ -11,6 +11,7 @@ from models.blocks.blend import blend
 from models.blocks.conv import Size2d, batchnorm_affine, fold_batchnorm, pair
 from models.errors import ConfigError
 from models.registry import conv_rule, register
+from models.takeover import Approximate, PlainConv, Takeover, Tensors
 
 # The gate divides by the outer BatchNorm's scale; a channel with a smaller one hardly depends on its gate any more.
 _SMALLEST_SCALE = 1e-4
@@ -121,7 +122,51 @@ def _check(c1: int, c2: int, s: int, ratio: float, split: int) -> None:
         raise ConfigError(f"SPConv needs an even number of output channels, not {c2}")
 
 
-@register(rule=conv_rule)
+def split_kernel(kernel: Tensor, split: int) -> dict[str, Tensor]:
+    """A plain 3x3 kernel `(C2, C1, 3, 3)` projected onto SPConv's kernels; exact where the input is locally constant.
+
+    What has a 3x3 kernel in SPConv keeps its own: the first half of the output channels from the first half of the
+    `split` representative channels, the second from the second. Everything else has a 1x1 kernel there and gets the
+    sum over the 3x3. SPConv averages its two results where `Conv` adds them: both are doubled for that.
+    """
+    c2 = kernel.shape[0]
+    representative, uncertain = kernel[:, :split], kernel[:, split:]
+    pointwise = representative.sum((2, 3), keepdim=True)
+    grouped = torch.empty_like(representative[:, : split // 2])
+    for rows, columns in (
+        (slice(0, c2 // 2), slice(0, split // 2)),
+        (slice(c2 // 2, c2), slice(split // 2, split)),
+    ):
+        grouped[rows] = representative[rows, columns]
+        pointwise[rows, columns] = 0
+    return {
+        "core.gwc.weight": 2 * grouped,
+        "core.pwc.weight": 2 * pointwise,
+        "core.conv1x1.weight": 2 * uncertain.sum((2, 3), keepdim=True),
+        "core.conv1x1.bias": kernel.new_zeros(c2),
+    }
+
+
+def _from_plain(plain: PlainConv, own: Tensors) -> Tensors:
+    split = own["core.pwc.weight"].shape[1]
+    return {**split_kernel(plain.kernel, split), **plain.batch_norm_as("bn.")}
+
+
+def _kernel_shape(own: Tensors) -> tuple[int, ...]:
+    """Of the 3x3 convolution that the block replaces: its two parts share the input channels."""
+    c2, split = own["core.pwc.weight"].shape[:2]
+    return (c2, split + own["core.conv1x1.weight"].shape[1], 3, 3)
+
+
+@register(
+    rule=conv_rule,
+    takes_over=Takeover(
+        marks=("core.gwc.weight", "bn.weight"),
+        parts=("core", "bn"),
+        kernel_shape=_kernel_shape,
+        from_plain=Approximate(_from_plain, "its kernel projected, outer BatchNorm kept"),
+    ),
+)
 class SPConv(nn.Module):
     """`act(BN(core(x)))`: `SPConvCore` in the place of a 3x3 `Conv`.
 

@@ -9,7 +9,7 @@ import torch
 from models.blocks.activation import build_activation
 from models.detector import Detector, build_model
 from models.errors import ConfigError, WeightsError
-from models.weights.conversion import Outcome
+from models.weights.report import Outcome
 from models.weights.source import SourceWeights, load_source
 from models.weights.transfer import transfer_weights
 

@@ -1,7 +1,7 @@
 """Starting a detector from the weights of another one that is built a little differently.
 
 Rows are matched first: in order, at the same stride, and such that as many numbers as possible find a place, so that
-rows inserted into the YAML or removed from it shift nothing. Inside a row, units (see `models.weights.conversion`) are
+rows inserted into the YAML or removed from it shift nothing. Inside a row, units (see `models.weights.units`) are
 matched by path. The detection head is matched by class names.
 """
 
@@ -9,79 +9,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
-from tabulate import tabulate
 from torch import Tensor
 
 from models.detector import Detector, build_model
 from models.errors import ConfigError
 from models.heads.detect import Detect
 from models.probe import PROBE_SIZE, trace_rows
-from models.weights.conversion import Match, Outcome, Unit, converted, match_units, split_units
+from models.weights.conversion import Match, converted, match_units, take_unit
+from models.weights.matching import align_rows
+from models.weights.report import Outcome, Transfer, TransferReport
 from models.weights.source import SourceWeights
-
-Rows = Mapping[int, Mapping[str, Unit]]
-"""By row number, the units of the row by path."""
+from models.weights.units import Unit, split_units
 
 _SAME = (Outcome.TAKEN, "same place, same shape")
 _NO_ROW = Match(Outcome.LEFT, "no row of the checkpoint has these shapes at this stride")
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """What became of a few tensors of the detector."""
-
-    row: int
-    outcome: Outcome
-    how: str
-    keys: tuple[str, ...]
-    numbers: int
-
-
-@dataclass(frozen=True)
-class TransferReport:
-    """What a detector took over from a checkpoint: every tensor of its state dict is in exactly one transfer.
-
-    Attributes:
-        transfers: by place in the network.
-        unused: keys of the checkpoint that found no place.
-        head_taken: whether the detection head knows classes of the checkpoint, and so must keep its anchors.
-    """
-
-    transfers: tuple[Transfer, ...]
-    unused: tuple[str, ...]
-    head_taken: bool
-
-    def keys(self, outcome: Outcome) -> list[str]:
-        """State-dict keys of the detector with that outcome."""
-        return [key for transfer in self.transfers if transfer.outcome is outcome for key in transfer.keys]
-
-    def summary(self) -> str:
-        """One line with counts."""
-        counts = ", ".join(f"{len(self.keys(outcome))} {outcome.value}" for outcome in Outcome)
-        return f"of {sum(len(transfer.keys) for transfer in self.transfers)} tensors {counts}"
-
-    def table(self) -> str:
-        """Counts by outcome and reason, as text."""
-        groups: dict[tuple[Outcome, str], list[Transfer]] = defaultdict(list)
-        for transfer in self.transfers:
-            groups[transfer.outcome, transfer.how].append(transfer)
-        order = list(Outcome)
-        lines = [
-            [
-                outcome.value,
-                how,
-                _ranges({transfer.row for transfer in group}),
-                sum(len(transfer.keys) for transfer in group),
-                sum(transfer.numbers for transfer in group),
-            ]
-            for (outcome, how), group in sorted(groups.items(), key=lambda item: order.index(item[0][0]))
-        ]
-        if self.unused:
-            lines.append(["not used", "no place for it in this network", "", len(self.unused), ""])
-        return tabulate(lines, ["weights", "how, or why", "rows", "tensors", "numbers"])
 
 
 def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
@@ -104,66 +47,18 @@ def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
         partner = partners.get(row)
         for path, unit in units.items():
             given = None if partner is None else source_rows[partner].get(path)
-            match = _NO_ROW if partner is None else match_units(given, unit)
-            if given is not None and match.outcome is not Outcome.LEFT:
-                state.update({f"model.{row}.{path}{name}": value for name, value in converted(given, unit).items()})
+            match, entries = (_NO_ROW, {}) if partner is None else take_unit(given, unit)
+            state.update({f"model.{row}.{path}{name}": value for name, value in entries.items()})
+            if given is not None and entries:
                 used.update(f"model.{partner}.{path}{name}" for name in given.tensors)
             transfers.append(_transfer(row, path, unit, match))
     head_state, head_transfers, head_taken = _transfer_head(model, source, source_last, head_units)
     if any(transfer.outcome is not Outcome.LEFT for transfer in head_transfers):
         used.update(key for key in source.state if key.startswith(f"model.{source_last}."))
-    # Keys are partial, and a Conv's kernel goes to an SAConv2d under its own name.
+    # Keys are partial: what found nothing keeps its value.
     model.load_state_dict({**state, **head_state}, strict=False)
     unused = tuple(key for key in source.state if key not in used)
     return TransferReport((*transfers, *head_transfers), unused, head_taken)
-
-
-def align_rows(
-    source: Rows,
-    target: Rows,
-    source_strides: Mapping[int, int] | None = None,
-    target_strides: Mapping[int, int] | None = None,
-) -> dict[int, int]:
-    """Rows of the source by row of the target: in order, and bringing along as many numbers as possible.
-
-    Where there is a choice, rows keep their index. It is the alignment of Needleman and Wunsch (1970), gaps free.
-
-    Args:
-        source, target: the rows that have tensors.
-        source_strides, target_strides: stride of each row's output, where known. Rows at different strides see things
-            at different sizes, and are not matched even if their shapes agree.
-    """
-    source_strides, target_strides = source_strides or {}, target_strides or {}
-    sources, targets = list(source), list(target)
-    # best[i][j]: (numbers, rows at their own index) of the first i source rows and j target rows, and the last step
-    best = [[((0, 0), "") for _ in range(len(targets) + 1)] for _ in range(len(sources) + 1)]
-    for i, source_row in enumerate(sources, 1):
-        for j, target_row in enumerate(targets, 1):
-            choices = [(best[i - 1][j][0], "skip source"), (best[i][j - 1][0], "skip target")]
-            strides = source_strides.get(source_row), target_strides.get(target_row)
-            size = _common_size(source[source_row], target[target_row])
-            # Less than half of the smaller row is a coincidence of shapes, unless the rows have the same name.
-            enough = 1 if source_row == target_row else min(_size(source[source_row]), _size(target[target_row])) / 2
-            if size >= enough and (None in strides or strides[0] == strides[1]):
-                numbers, kept = best[i - 1][j - 1][0]
-                choices.append(((numbers + size, kept + (source_row == target_row)), "match"))
-            best[i][j] = max(choices, key=lambda choice: choice[0])
-    pairs = {}
-    i, j = len(sources), len(targets)
-    while i and j:
-        step = best[i][j][1]
-        if step == "match":
-            pairs[targets[j - 1]] = sources[i - 1]
-        i, j = i - (step != "skip target"), j - (step != "skip source")
-    return pairs
-
-
-def _common_size(source: Mapping[str, Unit], target: Mapping[str, Unit]) -> int:
-    return sum(match_units(source.get(path), unit).size for path, unit in target.items())
-
-
-def _size(units: Mapping[str, Unit]) -> int:
-    return sum(tensor.numel() for unit in units.values() for tensor in unit.tensors.values())
 
 
 def _source_strides(source: SourceWeights) -> dict[int, int]:
@@ -196,7 +91,8 @@ def _rows(state: Mapping[str, Tensor]) -> dict[int, dict[str, Unit]]:
 
 def _transfer(row: int, path: str, unit: Unit, match: Match) -> Transfer:
     keys = tuple(f"model.{row}.{path}{name}" for name in unit.tensors)
-    return Transfer(row, match.outcome, match.how, keys, sum(tensor.numel() for tensor in unit.tensors.values()))
+    numbers = sum(tensor.numel() for tensor in unit.tensors.values())
+    return Transfer(row, match.outcome, match.how, keys, numbers, match.from_plain)
 
 
 def _transfer_head(
@@ -278,15 +174,3 @@ def _shared_classes(given: list[str] | None, count: int, names: list[str]) -> li
     index_of = {name.strip().casefold(): index for index, name in reversed(list(enumerate(given)))}
     found = [(index_of.get(name.strip().casefold()), index) for index, name in enumerate(names)]
     return [(source, index) for source, index in found if source is not None]
-
-
-def _ranges(numbers: set[int]) -> str:
-    """`{0, 1, 2, 5}` as `0-2, 5`."""
-    texts: list[str] = []
-    start = None
-    for number in sorted(numbers):
-        if start is None or number - 1 not in numbers:
-            start = number
-        if number + 1 not in numbers:
-            texts.append(str(number) if number == start else f"{start}-{number}")
-    return ", ".join(texts)

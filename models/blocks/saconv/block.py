@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.blocks.activation import Activation, build_activation
 from models.blocks.conv import Size2d, autopad, batchnorm_affine, pair
 from models.blocks.saconv.atrous import AtrousGeometry, AtrousOperands, switchable_atrous
+from models.blocks.saconv.conversion import NEUTRAL, SACONV_TAKEOVER, beside_kernel
 from models.blocks.saconv.standardise import kernel_statistics, standardise
 from models.errors import ConfigError
 from models.registry import conv_rule, register
@@ -25,7 +26,7 @@ from models.registry import conv_rule, register
 _SMALLEST_FOLDED_SCALE = 1e-3
 
 
-@register(rule=conv_rule)
+@register(rule=conv_rule, takes_over=SACONV_TAKEOVER)
 class SAConv2d(nn.Module):
     """Switchable atrous convolution in the place of a `Conv`. Input `(N, c1, H, W)`, output as `Conv`'s.
 
@@ -120,14 +121,9 @@ class SAConv2d(nn.Module):
         gamma, beta = kernel_statistics(self.weight)
         self.weight_gamma.copy_(gamma)
         self.weight_beta.copy_(beta)
-        for name, value in self._neutral().items():
-            self.get_parameter(name).fill_(value)
-
-    def _neutral(self) -> dict[str, float]:
-        """Initial value of each parameter that a plain convolution does not have: with them, the block is one."""
-        values = {"weight_diff": 0.0, "switch.weight": 0.0, "switch.bias": 1.0}
-        modules = ["pre_context", "post_context"] + (["offset_s", "offset_l"] if self.use_deform else [])
-        return values | {f"{module}.{part}": 0.0 for module in modules for part in ("weight", "bias")}
+        for name, parameter in self.named_parameters():
+            if name in NEUTRAL:
+                parameter.fill_(NEUTRAL[name])
 
     def forward(self, x: Tensor) -> Tensor:
         operands = self._operands() if self.fused is None else self.fused()
@@ -197,11 +193,8 @@ class SAConv2d(nn.Module):
 
     def _take_over(self, kernel: Tensor, state_dict: dict[str, Any], prefix: str) -> None:
         """Completes a plain convolution's entries such that the standardised kernel is `kernel`."""
-        gamma, beta = kernel_statistics(kernel)
-        state_dict[f"{prefix}weight_gamma"], state_dict[f"{prefix}weight_beta"] = gamma, beta
-        for name, value in self._neutral().items():
-            shape = self.get_parameter(name).shape
-            state_dict.setdefault(f"{prefix}{name}", torch.full(shape, value, dtype=gamma.dtype, device=kernel.device))
+        for name, value in beside_kernel(kernel, dict(self.named_parameters())).items():
+            state_dict.setdefault(f"{prefix}{name}", value)
 
 
 class FusedOperands(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.blocks.csp import C3
-from models.blocks.spconv import HalvingAverage, SPConv, SPConvCore
+from models.blocks.spconv import HalvingAverage, SPConv, SPConvCore, split_kernel
 from models.errors import ConfigError
 from tests.places import BLOCKS
 
@@ -166,3 +166,17 @@ def test_stands_in_for_the_3x3_convolutions_of_a_c3() -> None:
 def test_refuses_what_it_cannot_be(arguments: tuple, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SPConv(*arguments)
+
+
+def test_split_kernel_on_constant_maps() -> None:
+    """Where the input does not vary, SPConv's two results add up to twice the plain convolution."""
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.randn(6, 8, 3, 3, generator=generator)
+    values = torch.randn(1, 8, 1, 1, generator=generator)
+    entries = split_kernel(kernel, 4)
+    x = values.expand(1, 8, 5, 5)
+    grouped = nn.functional.conv2d(x[:, :4], entries["core.gwc.weight"], groups=2)
+    pointwise = nn.functional.conv2d(x[:, :4], entries["core.pwc.weight"])[..., :3, :3]
+    uncertain = nn.functional.conv2d(x[:, 4:], entries["core.conv1x1.weight"])[..., :3, :3]
+    plain = nn.functional.conv2d(x, kernel)
+    torch.testing.assert_close(grouped + pointwise + uncertain, 2 * plain, rtol=1e-4, atol=1e-4)

@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.checkpoint import save_checkpoint
 from files.classes import Classes
 from models import Detector, build_model
 from models.errors import WeightsError
-from models.weights.conversion import Outcome, split_kernel
 from models.weights.load import load_detector
+from models.weights.report import Outcome, TransferReport
 from models.weights.source import SourceWeights, load_source
-from models.weights.transfer import TransferReport, transfer_weights
+from models.weights.transfer import transfer_weights
 from tests.places import SHARED
 
 WEIGHTS = SHARED / "weights" / "yolov5n.pt"
@@ -221,20 +221,6 @@ def test_saconv_and_back() -> None:
     assert len(report.keys(Outcome.CONVERTED)) == 6
     images = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(_decoded(model, images), _decoded(switchable, images), rtol=1e-4, atol=1e-3)
-
-
-def test_split_kernel_on_constant_maps() -> None:
-    """Where the input does not vary, SPConv's two results add up to twice the plain convolution."""
-    generator = torch.Generator().manual_seed(0)
-    kernel = torch.randn(6, 8, 3, 3, generator=generator)
-    values = torch.randn(1, 8, 1, 1, generator=generator)
-    entries = split_kernel(kernel, 4)
-    x = values.expand(1, 8, 5, 5)
-    grouped = nn.functional.conv2d(x[:, :4], entries["core.gwc.weight"], groups=2)
-    pointwise = nn.functional.conv2d(x[:, :4], entries["core.pwc.weight"])[..., :3, :3]
-    uncertain = nn.functional.conv2d(x[:, 4:], entries["core.conv1x1.weight"])[..., :3, :3]
-    plain = nn.functional.conv2d(x, kernel)
-    torch.testing.assert_close(grouped + pointwise + uncertain, 2 * plain, rtol=1e-4, atol=1e-4)
 
 
 def test_spconv_says_that_it_is_approximate() -> None:
