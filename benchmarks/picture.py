@@ -18,7 +18,8 @@ from data.media.image import read_image
 from engine.backends import open_backend
 from engine.cli.flags import positive_int, unit_interval
 from engine.cli.run import run_cli
-from engine.detect.predict import Predictor
+from engine.detect.predictor import Predictor
+from engine.detections import CLASS_NAME
 from engine.device import select_device
 from engine.report.draw import draw_detections, draw_grid
 from files.atomic import atomic_path
@@ -41,11 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in sorted(folder.glob("*.jpg"))[: options.count]:
         image = read_image(path)
         found = predictor(image)
-        classes = found.classes.tolist()
-        names = predictor.backend.classes.names
-        labels = [f"{names[index]} {score:.2f}" for index, score in zip(classes, found.scores, strict=True)]
+        names = found.data[CLASS_NAME].tolist()
+        labels = [f"{name} {score:.2f}" for name, score in zip(names, found.confidence, strict=True)]
         large = cv2.resize(image, None, fx=_SCALE, fy=_SCALE, interpolation=cv2.INTER_CUBIC)
-        pictures.append(draw_detections(large, found.boxes_xyxy * _SCALE, classes, labels, thickness=1))
+        pictures.append(draw_detections(large, found.xyxy * _SCALE, found.class_id.tolist(), labels, thickness=1))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(options.out) as temporary:
         cv2.imwrite(str(temporary), draw_grid(pictures, columns=4))

@@ -1,1 +1,31 @@
-"""The running of things: training, evaluation and detection. Knows `models` and `data`; neither knows it."""
+"""The running of things: training, evaluation and detection. Knows `models` and `data`; neither knows it.
+
+    from engine import TrainOptions, train
+
+The names below are imported when they are first used: importing a part of `engine` alone must not import torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from files.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from engine.detect.predict import predict
+    from engine.metrics.validation import validate
+    from engine.options import DetectOptions, ResumeOptions, TrainOptions, ValOptions
+
+__all__ = ["DetectOptions", "ResumeOptions", "TrainOptions", "ValOptions", "predict", "validate"]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "DetectOptions": "engine.options",
+        "ResumeOptions": "engine.options",
+        "TrainOptions": "engine.options",
+        "ValOptions": "engine.options",
+        "predict": "engine.detect.predict",
+        "validate": "engine.metrics.validation",
+    },
+)

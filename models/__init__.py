@@ -5,8 +5,9 @@ The names below are imported when they are first used: importing a part of `mode
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from files.lazy import lazy_names
 
 if TYPE_CHECKING:
     from models.blocks.conv import Conv
@@ -17,21 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfigError", "Conv", "Detector", "SAConv2d", "SPConv", "build_model"]
 
-_HOMES = {
-    "ConfigError": "models.errors",
-    "Conv": "models.blocks.conv",
-    "Detector": "models.detector",
-    "SAConv2d": "models.blocks.saconv",
-    "SPConv": "models.blocks.spconv",
-    "build_model": "models.detector",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "ConfigError": "models.errors",
+        "Conv": "models.blocks.conv",
+        "Detector": "models.detector",
+        "SAConv2d": "models.blocks.saconv",
+        "SPConv": "models.blocks.spconv",
+        "build_model": "models.detector",
+    },
+)

@@ -1,12 +1,23 @@
-"""The flags of `detect.py`."""
+"""`detect.py`: its flags, a line per picture, what it writes and shows, and its exit code."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from engine.cli.flags import options_parser, parse
+from engine.cli.run import INTERRUPTED, SOME_BROKEN
 from engine.errors import EngineError
 from engine.options import DetectOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from engine.backends import Backend
+    from engine.detect.output import DetectionWriter
+    from engine.detect.predict import FrameDetections, Prediction
 
 _DESCRIPTION = "Detect objects in pictures, videos, webcams and network streams."
 
@@ -17,11 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         ConfigError, DataError, EngineError: bad input; `engine.cli.run.run_cli` turns them into one line.
     """
-    options = parse_options(argv)
-    # Imported late, so that --help and a wrong flag answer at once.
-    from engine.detect.predict import predict
-
-    return predict(options)
+    return detect(parse_options(argv))
 
 
 def parse_options(argv: Sequence[str] | None = None) -> DetectOptions:
@@ -33,3 +40,110 @@ def parse_options(argv: Sequence[str] | None = None) -> DetectOptions:
     except EngineError as error:
         # Flags that exclude each other are known to the options alone.
         parser.error(f"argument {error}")
+
+
+def detect(options: DetectOptions, backend: Backend | None = None) -> int:
+    """Detects, prints a line per picture, and writes and shows what the options ask for.
+
+    Args:
+        backend: network to use instead of loading `options.weights`.
+
+    Returns:
+        Exit code: 0; 1 if some of several files could not be read; 130 after Ctrl-C, with everything so far written.
+
+    Raises:
+        DataError: there is no such source, or its only file cannot be read.
+        EngineError: weights, device or a flag cannot be used, or the output cannot be written.
+    """
+    # Imported late, so that --help and a wrong flag answer at once.
+    from engine.detect.output import DetectionWriter
+    from engine.detect.predict import predict
+    from engine.detect.window import require_window
+
+    if options.view_img:
+        require_window()
+    prediction = predict(options, backend)
+    _announce(options, prediction, loaded=backend is None)
+    writer = DetectionWriter(options, prediction.source, prediction.predictor.backend.classes)
+    broken: set[int] = set()
+    code = 0
+    try:
+        with writer:
+            _follow(options, prediction, writer, broken)
+    except KeyboardInterrupt:
+        _warn("interrupted; what was detected so far is kept")
+        code = INTERRUPTED
+    _summarise(prediction, writer, broken)
+    return code or (SOME_BROKEN if broken else 0)
+
+
+def _announce(options: DetectOptions, prediction: Prediction, loaded: bool) -> None:
+    from engine.device import describe_device, describe_precision, memory_format_of
+
+    predictor = prediction.predictor
+    backend = predictor.backend
+    if loaded:
+        precision = describe_precision(memory_format_of(backend.device, backend.dtype), backend.dtype)
+        print(f"{options.weights}: {len(backend.classes)} classes; {describe_device(backend.device)}; {precision}")
+    if options.imgsz and predictor.imgsz != options.imgsz:
+        sizes = [" ".join(map(str, size)) for size in (options.imgsz, predictor.imgsz)]
+        _warn(f"warning: --imgsz {sizes[0]} is not a multiple of the stride {backend.stride}; {sizes[1]} is used")
+
+
+def _follow(options: DetectOptions, prediction: Prediction, writer: DetectionWriter, broken: set[int]) -> None:
+    """Prints, writes and shows item by item; adds the numbers of the source's broken entries to `broken`."""
+    from engine.detect.window import show
+
+    for found in prediction:
+        if found.error is not None:
+            broken.add(found.frame.entry)
+            _warn(f"error: {found.error}")
+            continue
+        position = _position(found, len(prediction.source))
+        print(f"{position} {found.path}: {_counts(found)}, {found.inference_ms:.1f}ms", flush=True)
+        annotated = _annotate(found, options) if options.view_img or not options.nosave else found.image
+        writer.write(found.frame, found, annotated)
+        if options.view_img and not show(found.frame, annotated):
+            return
+
+
+def _position(found: FrameDetections, entries: int) -> str:
+    frame = found.frame
+    position = f"{frame.kind} {frame.entry + 1}/{entries}"
+    if frame.kind == "image":
+        return position
+    total = f"/{frame.frame_count}" if frame.frame_count else ""
+    return f"{position} (frame {frame.index + 1}{total})"
+
+
+def _counts(found: FrameDetections) -> str:
+    """How many of which class, in class order."""
+    counts = Counter(zip(found.class_id.tolist(), found.data["class_name"].tolist(), strict=True))
+    return ", ".join(f"{count} {name}" for (_, name), count in sorted(counts.items())) or "no detections"
+
+
+def _annotate(found: FrameDetections, options: DetectOptions) -> np.ndarray:
+    """The picture with its boxes drawn."""
+    from engine.report.draw import draw_detections
+
+    labels = None
+    if not options.hide_labels:
+        labels = found.data["class_name"].tolist()
+        if not options.hide_conf:
+            labels = [f"{label} {score:.2f}" for label, score in zip(labels, found.confidence, strict=True)]
+    return draw_detections(found.image, found.xyxy, found.class_id.tolist(), labels, thickness=options.line_thickness)
+
+
+def _summarise(prediction: Prediction, writer: DetectionWriter, broken: set[int]) -> None:
+    predictor = prediction.predictor
+    if predictor.count:
+        stages = ", ".join(f"{milliseconds:.1f} ms {stage}" for stage, milliseconds in prediction.speed_ms.items())
+        print(f"per image: {stages}; {predictor.count} images at --imgsz {' '.join(map(str, predictor.imgsz))}")
+    if writer.folder is not None:
+        print(f"results in {writer.folder}")
+    if broken:
+        _warn(f"{len(broken)} of {len(prediction.source)} files could not be read; see above")
+
+
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -106,10 +106,10 @@ class DetectionWriter:
             path.unlink(missing_ok=True)  # of an earlier run into the same folder
             return
         size = np.tile(frame.image.shape[1::-1], 2)
-        boxes = detections.boxes_xyxy.astype(np.float64)
+        boxes = detections.xyxy.astype(np.float64)
         cxcywh = np.concatenate(((boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]), axis=1) / size
         lines = []
-        for index, box, score in zip(detections.classes, cxcywh, detections.scores, strict=True):
+        for index, box, score in zip(detections.class_id, cxcywh, detections.confidence, strict=True):
             values = [*box, score] if self._options.save_conf else box
             lines.append(" ".join([str(index), *(f"{value:.6g}" for value in values)]))
         with atomic_path(path) as temporary:
@@ -117,7 +117,7 @@ class DetectionWriter:
 
     def _write_crops(self, folder: Path, name: str, frame: Frame, detections: Detections) -> None:
         height, width = frame.image.shape[:2]
-        for index, box in zip(detections.classes.tolist(), detections.boxes_xyxy, strict=True):
+        for index, box in zip(detections.class_id.tolist(), detections.xyxy, strict=True):
             x1, y1 = np.floor(box[:2]).astype(int).clip(0, (width - 1, height - 1))
             x2, y2 = np.ceil(box[2:]).astype(int).clip((x1 + 1, y1 + 1), (width, height))
             class_folder = folder / _safe_name(self._classes.names[index])
@@ -130,7 +130,7 @@ class DetectionWriter:
         if frame.kind != "image":
             extra["frame"] = frame.index + 1
         image_id = self._pictures if self._numeric_ids is None else self._numeric_ids[frame.entry]
-        boxes = detections.boxes_xyxy.astype(np.float64)
+        boxes = detections.xyxy.astype(np.float64)
         xywh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).round(3)
         return [
             {
@@ -140,7 +140,7 @@ class DetectionWriter:
                 "score": round(float(score), 5),
                 **extra,
             }
-            for index, box, score in zip(detections.classes.tolist(), xywh, detections.scores, strict=True)
+            for index, box, score in zip(detections.class_id.tolist(), xywh, detections.confidence, strict=True)
         ]
 
     def _write_annotated(self, folder: Path, stem: str, frame: Frame, annotated: np.ndarray) -> None:
@@ -210,7 +210,7 @@ def _output_stems(entries: tuple[Entry, ...]) -> list[str]:
     reserved = {stem.casefold() for stem in moving.values()}
 
     def still(stem: str) -> str:
-        # Frame 3 of the video `a` has the label file `a_3.txt`; a picture of the name `a_3` makes way.
+        # Frame 3 of the video `a` has the label file `a_3.txt`; a picture called `a_3` gets another name.
         prefix, _, number = stem.rpartition("_")
         return unique(f"{stem}-2" if number.isdecimal() and prefix.casefold() in reserved else stem)
 

@@ -19,7 +19,7 @@ from engine.backends import open_backend
 from engine.checkpoint import save_checkpoint
 from engine.cli.detect import main
 from engine.cli.run import run_cli
-from engine.detect.predict import Predictor
+from engine.detect.predictor import Predictor
 from models import build_model
 from tests.places import ROOT
 
@@ -88,8 +88,8 @@ def test_bfloat16_finds_what_float32_finds(weights: Path) -> None:
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert len(exact) == len(rounded) == 3
-    np.testing.assert_allclose(rounded.scores, exact.scores, atol=0.05)
-    assert not np.array_equal(rounded.scores, exact.scores), "it was another precision"
+    np.testing.assert_allclose(rounded.confidence, exact.confidence, atol=0.05)
+    assert not np.array_equal(rounded.confidence, exact.confidence), "it was another precision"
 
 
 def test_a_missing_source_is_one_line_and_exit_code_2(tmp_path: Path, weights: Path) -> None:

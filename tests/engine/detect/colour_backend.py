@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.backends import Backend
-from engine.detect.predict import predict
+from engine.cli.detect import detect
 from engine.options import DetectOptions
 from files.classes import Classes
 
@@ -71,7 +71,7 @@ def setup(tmp_path: Path, source: object, **changes: Any) -> DetectOptions:
 
 def run(tmp_path: Path, source: object, **changes: Any) -> Path:
     """A run that must succeed; its folder."""
-    assert predict(setup(tmp_path, source, **changes), ColourBackend()) == 0
+    assert detect(setup(tmp_path, source, **changes), ColourBackend()) == 0
     return tmp_path / "runs" / changes.get("name", "exp")
 
 

@@ -13,7 +13,7 @@ import torch
 from engine.backends import open_backend
 from engine.cli.run import run_cli
 from engine.cli.val import main
-from engine.detect.predict import Predictor
+from engine.detect.predictor import Predictor
 from models.weights.source import load_source
 from tests.places import SHARED
 
@@ -44,8 +44,8 @@ def test_photos(name: str, predictor: Predictor) -> None:
     assert image.shape[:2] == (golden["height"], golden["width"])
     found = predictor(image)
     expected = golden["detections"]
-    assert found.classes.tolist() == [detection["class_index"] for detection in expected]
-    for box, score, detection in zip(found.boxes_xyxy, found.scores, expected, strict=True):
+    assert found.class_id.tolist() == [detection["class_index"] for detection in expected]
+    for box, score, detection in zip(found.xyxy, found.confidence, expected, strict=True):
         assert score == pytest.approx(detection["score"], abs=0.01)
         np.testing.assert_allclose(box, detection["box"], atol=1)
 

@@ -16,9 +16,8 @@ from torch import Tensor
 from data.errors import DataError
 from engine.backends import open_backend, register_backend
 from engine.backends.base import _BY_SUFFIX
-from engine.cli.detect import parse_options
-from engine.detect.output import Detections
-from engine.detect.predict import Predictor, class_indices, predict
+from engine.cli.detect import detect, parse_options
+from engine.detect.predictor import Predictor, class_indices
 from engine.errors import EngineError
 from engine.options import DetectOptions
 from tests.engine.detect.colour_backend import ColourBackend, draw, run, save, setup, tree
@@ -40,12 +39,12 @@ from tests.engine.detect.colour_backend import ColourBackend, draw, run, save, s
 def test_boxes_land_where_the_rectangles_are(hw: tuple[int, int], red: tuple[int, ...], imgsz: tuple[int, ...]) -> None:
     backend = ColourBackend()
     found = Predictor(backend, imgsz=imgsz)(draw(hw, red))
-    assert found.classes.tolist() == [0]
-    np.testing.assert_allclose(found.scores, [0.9])
+    assert found.class_id.tolist() == [0]
+    np.testing.assert_allclose(found.confidence, [0.9])
     # one pixel of the network's input, in pixels of the picture, for the rounding at the edges
     _, _, height, width = backend.shapes[0]
     tolerance = max(1.0, hw[0] / height, hw[1] / width) + 0.01
-    np.testing.assert_allclose(found.boxes_xyxy[0], red, atol=tolerance)
+    np.testing.assert_allclose(found.xyxy[0], red, atol=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_boxes_are_clipped_to_the_picture_and_those_in_the_border_are_gone() -> 
             return torch.tensor([rows], dtype=torch.float32)
 
     found = Predictor(Fixed())(draw((240, 320)))
-    assert found.boxes_xyxy.tolist() == [[0, 0, 320, 240]]
+    assert found.xyxy.tolist() == [[0, 0, 320, 240]]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -137,7 +136,7 @@ def test_a_broken_file_among_many_is_reported_and_the_rest_go_on(
     (tmp_path / "in/b.jpg").write_bytes(b"no picture")
     (tmp_path / "in/c.mp4").write_bytes(b"no video")
     save(tmp_path / "in/d.png", draw((64, 64), red=(10, 10, 40, 40)))
-    assert predict(setup(tmp_path, tmp_path / "in"), ColourBackend()) == 1
+    assert detect(setup(tmp_path, tmp_path / "in"), ColourBackend()) == 1
     assert tree(tmp_path / "runs/exp") == ["a.png", "d.png"]
     output = capsys.readouterr()
     assert "image 1/4" in output.out
@@ -153,7 +152,7 @@ def test_a_broken_file_among_many_is_reported_and_the_rest_go_on(
 def test_a_single_broken_file_is_bad_input_and_leaves_no_folder(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"b\.jpg: .*empty"):
-        predict(setup(tmp_path, tmp_path / "b.jpg"), ColourBackend())
+        detect(setup(tmp_path, tmp_path / "b.jpg"), ColourBackend())
     assert not (tmp_path / "runs").exists()
 
 
@@ -161,11 +160,6 @@ def test_a_single_broken_file_is_bad_input_and_leaves_no_folder(tmp_path: Path) 
 def test_extreme_pictures(tmp_path: Path, hw: tuple[int, int]) -> None:
     folder = run(tmp_path, save(tmp_path / "a.png", draw(hw)), save_txt=True)
     assert cv2.imread(str(folder / "a.png")).shape == (*hw, 3)
-
-
-def test_detections_are_checked_when_made() -> None:
-    with pytest.raises(ValueError, match="must be"):
-        Detections(np.zeros((2, 4), np.float32), np.zeros(1, np.float32), np.zeros(2, np.int64))
 
 
 def test_back_ends_are_found_by_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

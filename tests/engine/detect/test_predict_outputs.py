@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.cli.detect import detect
 from engine.detect import output as detect_output
-from engine.detect.predict import predict
 from engine.errors import EngineError
 from tests.engine.detect.colour_backend import BLUE, ColourBackend, draw, run, save, setup, tree
 
@@ -103,7 +103,7 @@ def test_equal_names_do_not_overwrite_each_other(tmp_path: Path) -> None:
 def test_runs_are_numbered_and_exist_ok_replaces(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", draw((256, 320), red=(32, 64, 96, 128)))
     run(tmp_path, path, save_txt=True)
-    predict(setup(tmp_path, path), ColourBackend())
+    detect(setup(tmp_path, path), ColourBackend())
     assert sorted(folder.name for folder in (tmp_path / "runs").iterdir()) == ["exp", "exp2"]
     save(path, draw((256, 320)))
     folder = run(tmp_path, path, save_txt=True, exist_ok=True)
@@ -112,7 +112,7 @@ def test_runs_are_numbered_and_exist_ok_replaces(tmp_path: Path) -> None:
 
 
 def test_nosave_alone_writes_nothing(tmp_path: Path) -> None:
-    predict(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64))), nosave=True), ColourBackend())
+    detect(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64))), nosave=True), ColourBackend())
     assert not (tmp_path / "runs").exists()
 
 
@@ -120,13 +120,13 @@ def test_nosave_alone_writes_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir(mode=0o555)
     with pytest.raises(EngineError, match="--project"):
-        predict(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64)))), ColourBackend())
+        detect(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64)))), ColourBackend())
 
 
 def test_a_project_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(EngineError, match="--project"):
-        predict(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64)))), ColourBackend())
+        detect(setup(tmp_path, save(tmp_path / "a.png", draw((64, 64)))), ColourBackend())
 
 
 @pytest.mark.parametrize("name", ["photo.webp", "photo.bmp", "photo.tif", "scan.pgm", "anim.gif"])
@@ -144,7 +144,7 @@ def test_class_names_that_are_no_folder_names(tmp_path: Path) -> None:
     backend = ColourBackend(names=("../red/or:not", ".."))
     image = draw((256, 320), red=(32, 64, 96, 128), blue=(160, 128, 320, 256))
     options = setup(tmp_path, save(tmp_path / "a.png", image), save_crop=True, nosave=True)
-    assert predict(options, backend) == 0
+    assert detect(options, backend) == 0
     assert tree(tmp_path / "runs/exp") == ["crops/_/a.jpg", "crops/_red_or_not/a.jpg"]
 
 

@@ -12,8 +12,8 @@ import pytest
 from torch import Tensor
 
 from data.media.live import LiveFrame
-from engine.detect import predict as predict_module
-from engine.detect.predict import predict
+from engine.cli.detect import detect
+from engine.detect import window
 from engine.errors import EngineError
 from tests.engine.detect.colour_backend import ColourBackend, draw, run, save, setup, tree
 
@@ -81,7 +81,7 @@ class _InterruptAfter(ColourBackend):
 
 def test_ctrl_c_finishes_the_video_and_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = setup(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_json=True)
-    assert predict(options, _InterruptAfter(3)) == 130
+    assert detect(options, _InterruptAfter(3)) == 130
     assert tree(tmp_path / "runs/exp") == ["clip.mp4", "predictions.json"]
     assert cv2.VideoCapture(str(tmp_path / "runs/exp/clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
     assert len(json.loads((tmp_path / "runs/exp/predictions.json").read_text())) == 3
@@ -93,7 +93,7 @@ def test_an_error_leaves_what_an_earlier_run_wrote(tmp_path: Path) -> None:
     folder = run(tmp_path, clip, save_json=True)
     before = {name: (folder / name).read_bytes() for name in tree(folder)}
     with pytest.raises(MemoryError):
-        predict(setup(tmp_path, clip, save_json=True, exist_ok=True), _InterruptAfter(3, MemoryError))
+        detect(setup(tmp_path, clip, save_json=True, exist_ok=True), _InterruptAfter(3, MemoryError))
     assert {name: (folder / name).read_bytes() for name in tree(folder)} == before
 
 
@@ -110,7 +110,7 @@ def test_view_img_without_a_window_is_refused_before_work_starts(
     for name, value in display.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(EngineError, match="--view-img"):
-        predict(setup(tmp_path, tmp_path / "missing.jpg", view_img=True), ColourBackend())
+        detect(setup(tmp_path, tmp_path / "missing.jpg", view_img=True), ColourBackend())
 
 
 def test_view_img_shows_the_annotated_pictures_until_q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,11 +118,11 @@ def test_view_img_shows_the_annotated_pictures_until_q(tmp_path: Path, monkeypat
         save(tmp_path / f"in/{name}.png", draw((240, 320), red=(100, 100, 200, 200)))
     shown: list[tuple[str, np.ndarray]] = []
     keys = iter([ord(" "), ord("q")])
-    monkeypatch.setattr(predict_module, "require_window", lambda: None)
+    monkeypatch.setattr(window, "require_window", lambda: None)
     monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append((Path(title).name, image)))
     monkeypatch.setattr(cv2, "waitKey", lambda delay: next(keys))
     monkeypatch.setattr(cv2, "destroyWindow", lambda title: None)
-    assert predict(setup(tmp_path, tmp_path / "in", view_img=True, nosave=True), ColourBackend()) == 0
+    assert detect(setup(tmp_path, tmp_path / "in", view_img=True, nosave=True), ColourBackend()) == 0
     assert [name for name, _ in shown] == ["a.png", "b.png"]
     assert (shown[0][1] != draw((240, 320), red=(100, 100, 200, 200))).any()
 
