@@ -10,21 +10,23 @@ epochs: 100                 # imgsz, epochs, batch_size, hyp, optimizer
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from data.errors import DataError
+from files.hints import did_you_mean
+from files.lookup import Shelf
 from files.places import CONFIGS
+from files.problems import Problem, first_problem
+from files.strict_yaml import Document, read_yaml
 
-CONFIG_FOLDER = CONFIGS / "data"
+SHELF = Shelf(CONFIGS / "data", "data-set YAML", DataError)
 """Where a bare data-set name is looked up."""
 
 _SPLIT_FORM = "{images: FOLDER, annotations: FILE.json}"
+_FORM = f"it needs train and val, each {_SPLIT_FORM}"
 _SPLITS = ("train", "val", "test")
 _HINTS = {
     "nc": "the number of classes follows from the annotations; delete the line",
@@ -97,21 +99,22 @@ def load_dataset_config(source: str | Path) -> DatasetConfig:
     Raises:
         DataError: the file is missing, is not YAML, or an entry is unknown, missing or of the wrong kind.
     """
-    file = find_dataset_yaml(source)
-    content = _read_yaml(file)
+    document = read_yaml(find_dataset_yaml(source), DataError, _FORM)
+    file, content = Path(document.origin), document.content
     for split in _SPLITS:
         entry = content.get(split)
         if split in content and not isinstance(entry, dict) and not (split == "test" and entry is None):
             raise DataError(
-                f"{file}: {split}: {entry!r} is not a split; annotations are COCO JSON: write {split}: {_SPLIT_FORM}"
+                f"{document.where(split)}: {split}: {entry!r} is not a split; annotations are COCO JSON: write "
+                f"{split}: {_SPLIT_FORM}"
             )
     if "file" in content:
-        raise DataError(f"{file}: unknown entry 'file'; delete it")
-    content = _with_absolute_paths(content, file)
+        raise DataError(f"{document.where('file')}: unknown entry 'file'; delete it")
     try:
-        return DatasetConfig.model_validate(content | {"file": file})
+        return DatasetConfig.model_validate(_with_absolute_paths(document, file) | {"file": file})
     except ValidationError as error:
-        raise DataError(_first_problem(error, file)) from None
+        problem = first_problem(error)
+        raise DataError(f"{document.where(*problem.location)}: {_describe(problem)}") from None
 
 
 def find_dataset_yaml(source: str | Path) -> Path:
@@ -120,55 +123,18 @@ def find_dataset_yaml(source: str | Path) -> Path:
     Raises:
         DataError: there is no such file.
     """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path.resolve()
-    if path.is_dir():
-        raise DataError(f"{source}: is a folder; give the data set's YAML file")
-    known = sorted(CONFIG_FOLDER.glob("*.yaml"))
-    if path.parent == Path() and path.suffix in ("", ".yaml", ".yml"):
-        for candidate in known:
-            if candidate.stem == path.stem:
-                return candidate
-    nearest = difflib.get_close_matches(path.stem, [candidate.stem for candidate in known], 1)
-    hint = f"did you mean '{nearest[0]}.yaml'?" if nearest else "give a path, or a name out of configs/data/"
-    raise DataError(f"{source}: no such data-set YAML; {hint}")
+    return SHELF.find(source).resolve()
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
-    """The YAML's top-level map."""
-    try:
-        content = yaml.load(file.read_bytes(), Loader=_StrictLoader)
-    except OSError as error:
-        raise DataError(f"{file}: cannot read the data-set YAML: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise DataError(f"{file}{line}: YAML syntax: {error.problem or error.context}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise DataError(f"{file}: YAML syntax: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{file}: not a map of entries; it needs train and val, each {_SPLIT_FORM}")
-    return content
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a map, of which plain YAML would keep the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands there twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _with_absolute_paths(content: dict[str, Any], file: Path) -> dict[str, Any]:
+def _with_absolute_paths(document: Document, file: Path) -> dict[Any, Any]:
     """`path` taken from the YAML's folder, and the paths of the splits from `path`; other entries as they are."""
+    content = document.content
     root = content.get("path", ".")
     if not isinstance(root, str):
-        raise DataError(f"{file}: path: {root!r} is not a folder; write the data set's root folder, or delete the line")
+        where = document.where("path")
+        raise DataError(
+            f"{where}: path: {root!r} is not a folder; write the data set's root folder, or delete the line"
+        )
     absolute = dict(content, path=_join(file.parent, root))
     for split in _SPLITS:
         if isinstance(content.get(split), dict):
@@ -189,23 +155,17 @@ def _join(base: Path, path: str) -> Path:
         return base / path
 
 
-def _first_problem(error: ValidationError, file: Path) -> str:
-    """One line about the first thing that is wrong."""
-    # an unknown entry first: a misspelt one makes its right name missing
-    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    entry = ".".join(str(part) for part in problem["loc"])
-    key = str(problem["loc"][-1])
-    if problem["type"] == "extra_forbidden":
-        if key in _HINTS and len(problem["loc"]) == 1:
-            return f"{file}: unknown entry '{key}'; {_HINTS[key]}"
-        fields = SplitConfig.model_fields if len(problem["loc"]) > 1 else DatasetConfig.model_fields
+def _describe(problem: Problem) -> str:
+    """The mistake and its remedy, without the place."""
+    key = str(problem.location[-1])
+    if problem.is_unknown:
+        if key in _HINTS and len(problem.location) == 1:
+            return f"unknown entry '{key}'; {_HINTS[key]}"
+        fields = SplitConfig.model_fields if len(problem.location) > 1 else DatasetConfig.model_fields
         allowed = [name for name in fields if name != "file"]
-        nearest = difflib.get_close_matches(key, allowed, 1)
-        hint = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(allowed)}"
-        return f"{file}: unknown entry '{entry}'; {hint}"
-    if problem["type"] == "missing":
-        form = f"write {entry}: {_SPLIT_FORM}" if key in _SPLITS else f"a split is {_SPLIT_FORM}"
-        return f"{file}: '{entry}' is missing; {form}"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = "" if problem["type"] == "value_error" else f" (not {problem['input']!r})"
-    return f"{file}: {entry}: {message[:1].lower() + message[1:]}{given}"
+        known = f"known are {', '.join(allowed)}"
+        return f"unknown entry '{problem.entry}'; {did_you_mean(key, allowed, known)}"
+    if problem.is_missing:
+        form = f"write {key}: {_SPLIT_FORM}" if key in _SPLITS else f"a split is {_SPLIT_FORM}"
+        return f"'{problem.entry}' is missing; {form}"
+    return problem.sentence()

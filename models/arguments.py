@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
+from files.hints import did_you_mean
 from models.errors import ConfigError
 from models.registry import Entry, lookup
 
@@ -60,5 +60,5 @@ def _bind_problem(error: TypeError, signature: inspect.Signature, kwargs: Mappin
 def _near_keyword(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
     """A suggestion for the first keyword that the constructor does not name itself; empty where nothing is near."""
     unknown = (key for key in kwargs if key not in signature.parameters)
-    near = (difflib.get_close_matches(key, signature.parameters, n=1, cutoff=0.6) for key in unknown)
-    return next((f"; did you mean {names[0]!r}?" for names in near if names), "")
+    hints = (did_you_mean(key, signature.parameters) for key in unknown)
+    return next((f"; {hint}" for hint in hints if hint), "")

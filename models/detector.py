@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from files.classes import Classes
-from models.config.schema import ModelConfig, load_config
+from models.config.reader import load_config
+from models.config.schema import ModelConfig
 from models.errors import ConfigError
 from models.heads.base import DetectionHead
 from models.parser import IMAGE, build_rows

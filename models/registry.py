@@ -14,13 +14,13 @@ convolution block (`conv_slots`), and how weights of other convolutions are take
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
+from files.hints import did_you_mean
 from models.errors import ConfigError
 from models.rules import RowContext, RowPlan, Rule, conv_rule, csp_rule, same_channels_rule, single_input
 from models.takeover import Takeover
@@ -109,8 +109,7 @@ def lookup(name: str) -> Entry:
     try:
         return _ENTRIES[name]
     except KeyError:
-        near = difflib.get_close_matches(name, _ENTRIES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known blocks: {', '.join(sorted(_ENTRIES))}"
+        hint = did_you_mean(name, sorted(_ENTRIES), f"known blocks: {', '.join(sorted(_ENTRIES))}")
         raise ConfigError(f"unknown block {name!r}; {hint}") from None
 
 

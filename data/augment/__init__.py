@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -15,6 +14,8 @@ from pydantic.fields import FieldInfo
 
 from data.augment.base import Augmentation, Pool, Sample, augmentation_classes, register_augmentation
 from data.errors import DataError
+from files.hints import did_you_mean
+from files.problems import first_problem
 
 __all__ = [
     "Augmentation",
@@ -66,9 +67,8 @@ class Pipeline:
         known = hyperparameter_names()
         for key in values:
             if key not in known:
-                nearest = difflib.get_close_matches(str(key), known, 1)
-                hint = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(known)}"
-                raise DataError(f"unknown augmentation hyperparameter '{key}'; {hint}")
+                hint = did_you_mean(str(key), known, f"known are {', '.join(known)}")
+                raise DataError(f"unknown augmentation hyperparameter '{key}'; {hint}", entry=(str(key),))
         return cls(tuple(_construct(kind, values) for kind in augmentation_classes()))
 
     def without_mixing(self) -> Pipeline:
@@ -88,6 +88,5 @@ def _construct(kind: type[Augmentation], values: Mapping[str, Any]) -> Augmentat
     try:
         return kind(**{key: values[key] for key in kind.model_fields if key in values})
     except ValidationError as error:
-        problem = error.errors()[0]
-        message = problem["msg"][:1].lower() + problem["msg"][1:]
-        raise DataError(f"{problem['loc'][0]}: {problem['input']!r}: {message}") from None
+        problem = first_problem(error)
+        raise DataError(problem.sentence(), entry=problem.location) from None

@@ -6,7 +6,6 @@ is an error, because nobody could say what was meant.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from data.coco.scan import ImageEntry, check_images, files_fingerprint, fingerpr
 from data.coco.tables import CocoTables, parse_coco, read_coco_bytes
 from data.errors import DataError
 from files.classes import Classes
+from files.hints import did_you_mean
 
 CLIP_TOLERANCE = 1e-3
 """Pixels by which a box may leave its image without being counted as clipped: rounding in the file."""
@@ -155,9 +155,8 @@ def _classes(tables: CocoTables, names: tuple[str, ...] | None, annotations: Pat
         names = tuple(sorted(ids, key=ids.__getitem__))
     for name in names:
         if name not in ids:
-            nearest = difflib.get_close_matches(name, ids, 1)
-            known = f"did you mean {nearest[0]!r}?" if nearest else f"it has {_some(ids)}"
-            raise DataError(f"{annotations}: there is no category {name!r}, which 'names' asks for; {known}")
+            hint = did_you_mean(name, ids, f"it has {_some(ids)}")
+            raise DataError(f"{annotations}: there is no category {name!r}, which 'names' asks for; {hint}")
     return Classes.of(names, (ids[name] for name in names)), tuple(name for name in ids if name not in names)
 
 

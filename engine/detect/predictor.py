@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from engine.backends import Backend
 from engine.detections import CLASS_NAME, Detections
 from engine.errors import EngineError
 from engine.postprocess import non_max_suppression
+from files.hints import did_you_mean
 
 STAGES = ("pre-process", "inference", "NMS")
 
@@ -115,8 +115,7 @@ def _class_index(text: str, names: Sequence[str]) -> int:
         return list(names).index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(names):
         return int(text)
-    near = difflib.get_close_matches(text, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"give a name, or an index from 0 to {len(names) - 1}"
+    hint = did_you_mean(text, names, f"give a name, or an index from 0 to {len(names) - 1}")
     raise EngineError(f"--classes {text}: the weights know no such class; {hint}")
 
 

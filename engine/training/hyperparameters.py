@@ -6,21 +6,24 @@ augmentation brings its own keys and nothing is edited here.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.augment import check_hyperparameters, hyperparameter_names
 from data.errors import DataError
 from engine.errors import EngineError
+from files.hints import did_you_mean
+from files.lookup import Shelf
 from files.places import CONFIGS
+from files.problems import first_problem
+from files.strict_yaml import Document, read_yaml
 
-HYPS_FOLDER = CONFIGS / "hyps"
+SHELF = Shelf(CONFIGS / "hyps", "hyperparameter file", EngineError)
+_FORM = "it must hold 'key: value' lines, such as lr0: 0.01"
 
 # Keys of YOLOv5's files that this recipe does not have: accepted at the value that means "off", refused otherwise.
 _ABSENT = {"fl_gamma": 0.0, "copy_paste": 0.0}
@@ -76,47 +79,40 @@ def load_hyperparameters(path: str | Path) -> Hyperparameters:
     Raises:
         EngineError: no such file, no YAML, an unknown key, or a value out of range.
     """
-    file = Path(path)
-    if not file.is_file() and file.name == str(path):
-        file = HYPS_FOLDER / file.with_suffix(".yaml").name
-    if not file.is_file():
-        known = ", ".join(sorted(entry.name for entry in HYPS_FOLDER.glob("*.yaml")))
-        raise EngineError(f"{path}: no such hyperparameter file; give a path, or one of {known}")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise EngineError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise EngineError(f"{file}: must hold 'key: value' lines, such as lr0: 0.01")
-    return parse_hyperparameters(values, source=str(file))
+    return _parse(read_yaml(SHELF.find(path), EngineError, _FORM))
 
 
 def parse_hyperparameters(values: Mapping[str, Any], source: str) -> Hyperparameters:
-    """Checks the values of a hyperparameter file (or of a checkpoint).
+    """Checks the values of a checkpoint, or of another mapping.
 
     Raises:
         EngineError: see `load_hyperparameters`; `source` is named in the message.
     """
+    return _parse(Document.from_mapping(values, source))
+
+
+def _parse(document: Document) -> Hyperparameters:
     augment_names = set(hyperparameter_names())
     training: dict[str, Any] = {}
     augment: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in document.content.items():
         if key in augment_names:
             augment[key] = value
         elif key in TrainingHyperparameters.model_fields:
             training[key] = value
         elif key in _ABSENT:
             if value != _ABSENT[key]:
-                raise EngineError(f"{source}: {key}: {value} is not supported; set it to {_ABSENT[key]} or remove it")
+                off = _ABSENT[key]
+                raise EngineError(
+                    f"{document.where(key)}: {key}: {value} is not supported; set it to {off} or remove it"
+                )
         elif key not in _UNUSED:
-            near = difflib.get_close_matches(str(key), {*augment_names, *TrainingHyperparameters.model_fields}, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "remove it"
-            raise EngineError(f"{source}: unknown key {key!r}; {hint}")
+            hint = did_you_mean(str(key), [*TrainingHyperparameters.model_fields, *hyperparameter_names()], "remove it")
+            raise EngineError(f"{document.where(str(key))}: unknown key {key!r}; {hint}")
     try:
         return Hyperparameters(TrainingHyperparameters(**training), check_hyperparameters(augment))
     except ValidationError as error:
-        first = error.errors()[0]
-        entry = ".".join(str(part) for part in first["loc"])
-        raise EngineError(f"{source}: {entry}: {first['input']!r}: {first['msg'].lower()}") from None
+        problem = first_problem(error)
+        raise EngineError(f"{document.where(*problem.location)}: {problem.sentence()}") from None
     except DataError as error:
-        raise EngineError(f"{source}: {error}") from None
+        raise EngineError(f"{document.where(*error.entry)}: {error}") from None

@@ -8,13 +8,13 @@ process, in two threads too.
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from torch import nn
 
+from files.hints import near_names, suggestion
 from models.errors import ConfigError
 
 ActivationFactory = Callable[[], nn.Module]
@@ -71,8 +71,8 @@ def parse_activation(text: str) -> ActivationFactory:
     """
     name, args, kwargs = _read_call(text)
     if name not in _KNOWN:
-        near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.5)
-        hint = f"did you mean 'nn.{near[0]}()'?" if near else "name one of torch.nn, such as 'nn.SiLU()'"
+        near = [f"nn.{each}()" for each in near_names(name, _KNOWN)]
+        hint = suggestion(near) or "name one of torch.nn, such as 'nn.SiLU()'"
         raise ConfigError(f"unknown activation {text!r}; {hint}")
 
     def factory() -> nn.Module:

@@ -1,1 +1,1 @@
-"""A model YAML: read, checked, and brought into the one form that the parser builds."""
+"""Model YAMLs: found by name, read, and brought into one internal form, whichever dialect they are written in."""

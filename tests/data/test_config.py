@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.config import CONFIG_FOLDER, load_dataset_config
+from data.config import SHELF, load_dataset_config
 from data.errors import DataError
 
 GOOD = """
@@ -53,12 +53,12 @@ def test_optional_entries(tmp_path: Path) -> None:
 
 
 def test_shipped_configs_are_found_by_bare_name() -> None:
-    names = {file.stem for file in CONFIG_FOLDER.glob("*.yaml")}
+    names = {file.stem for file in SHELF.files()}
     assert "coco" in names
     for name in names:
         assert load_dataset_config(name) == load_dataset_config(f"{name}.yaml")
     coco = load_dataset_config("coco")
-    assert coco.train.images == CONFIG_FOLDER.parents[2] / "datasets/coco/train2017"
+    assert coco.train.images == SHELF.folder.parents[2] / "datasets/coco/train2017"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_shipped_configs_are_found_by_bare_name() -> None:
         ("\tx: 1", ["line 1", "YAML syntax"]),
         ("", ["not a map", "train and val"]),
         ("- 1", ["not a map"]),
-        (GOOD + "val: {images: a, annotations: b}", ["line 5", "'val' stands there twice"]),
+        (GOOD + "val: {images: a, annotations: b}", ["line 5", "the key 'val' occurs twice"]),
         (GOOD + "batchsize: 4", ["unknown entry 'batchsize'", "did you mean 'batch_size'?"]),
         (GOOD + "nc: 3", ["unknown entry 'nc'", "delete the line"]),
         (GOOD + "file: x", ["unknown entry 'file'"]),
@@ -120,7 +120,7 @@ def test_missing_files(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
     file.write_bytes(b"\xff\xfe\x00\xd8a: b\x9c")
-    with pytest.raises(DataError, match="YAML syntax") as error:
+    with pytest.raises(DataError, match="cannot be read as UTF-8") as error:
         load_dataset_config(file)
     assert "\n" not in str(error.value)
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from models import Conv, Detector, SAConv2d, SPConv, build_model
 from models.blocks.csp import C3
-from models.config.schema import CONFIG_FOLDER
+from models.config.reader import load_config
 from models.summary import count_flops, count_parameters
 from tests.places import GOLDEN
 
@@ -188,8 +188,8 @@ def test_the_zoos_activation_reaches_every_convolution() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("suffix", ["", "-saconv", "-spconv"])
 def test_the_sizes_differ_in_their_multiples_only(size: str, suffix: str) -> None:
-    content = yaml.safe_load((CONFIG_FOLDER / f"yolov5{size}{suffix}.yaml").read_text())
-    large = yaml.safe_load((CONFIG_FOLDER / f"yolov5l{suffix}.yaml").read_text())
+    content = load_config(f"yolov5{size}{suffix}").plain()
+    large = load_config(f"yolov5l{suffix}").plain()
     depth, width = SIZES[size]
     assert content == {**large, "depth_multiple": depth, "width_multiple": width}
 
@@ -222,7 +222,7 @@ def test_the_stages_p3_to_p5_have_no_other_3x3_convolution(suffix: str, block: t
 
 def test_configs_use_no_other_dialect_than_yolov5s() -> None:
     """The plain sizes are read by any YOLOv5 parser: four elements a row, its keys only."""
-    content: dict[str, Any] = yaml.safe_load((CONFIG_FOLDER / "yolov5s.yaml").read_text())
+    content: dict[str, Any] = load_config("yolov5s").plain()
     assert set(content) == {"nc", "depth_multiple", "width_multiple", "anchors", "backbone", "head"}
     assert {len(row) for row in content["backbone"] + content["head"]} == {4}
     assert isinstance(build_model("yolov5s").model[2], C3)

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.config.schema import CONFIG_FOLDER, ModelConfig, find_config, load_config
+from models.config.reader import SHELF, find_config, load_config
+from models.config.schema import ModelConfig
 from models.errors import ConfigError
 
 SMALL = """\
@@ -135,7 +136,7 @@ def test_a_bare_name_is_found_in_configs_from_any_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_config(name) == CONFIG_FOLDER / "yolov5s-saconv.yaml"
+    assert find_config(name).path == SHELF.folder / "yolov5s-saconv.yaml"
 
 
 def test_a_file_of_that_name_in_the_working_folder_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +147,7 @@ def test_a_file_of_that_name_in_the_working_folder_goes_first(tmp_path: Path, mo
 
 @pytest.mark.parametrize("name", ["yolov5s-saconf", "yolov5s-saconf.yaml", "models/yolov5s-saconf.yaml"])
 def test_a_missing_file_suggests_near_names(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"no such model configuration.*did you mean yolov5s-saconv\.yaml"):
+    with pytest.raises(ConfigError, match=r"no such model configuration.*did you mean 'yolov5s-saconv\.yaml'"):
         load_config(name)
 
 

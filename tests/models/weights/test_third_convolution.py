@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from files.classes import Classes
 from models import Detector, build_model, registry
-from models.config.schema import load_config
+from models.config.reader import load_config
 from models.registry import conv_rule, register
 from models.takeover import Exact, PlainConv, Takeover, Tensors
 from models.weights.report import Outcome, TransferReport
