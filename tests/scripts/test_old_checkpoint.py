@@ -1,0 +1,47 @@
+"""A training that commit ef925d5 began goes on here and ends where it would have ended there.
+
+`last_ef925d5.pt` was written there after two of four epochs of a tiny SAConv2d detector on the six squares of
+`write_squares`; `end_ef925d5.npz` holds the weights that the same commit had after all four, and their average. It
+knows no rules and no names of groups yet: the old ones must be found. Rates are high, so that a rule that differs shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.cli.run import run_cli
+from engine.cli.train import main
+
+DATA = Path(__file__).with_name("data")
+
+
+@pytest.fixture
+def last(tmp_path: Path, write_squares: Callable[..., None]) -> Path:
+    """The old `last.pt` in the folder of its run, with its data set."""
+    write_squares(tmp_path, 6, batch_size=2)
+    content = load_checkpoint(DATA / "last_ef925d5.pt")
+    content["data"] = content["training"]["options"]["data"] = str(tmp_path / "data.yaml")
+    path = tmp_path / "exp" / "weights" / "last.pt"
+    path.parent.mkdir(parents=True)
+    save_checkpoint(path, content)
+    save_checkpoint(path.with_name("best.pt"), {key: value for key, value in content.items() if key != "training"})
+    return path
+
+
+def test_it_goes_on_and_ends_as_before(last: Path) -> None:
+    assert "rules" not in load_checkpoint(last)["training"]
+    assert run_cli(main, ["--resume", str(last)]) == 0
+    content = load_checkpoint(last)
+    assert content["training"]["progress"]["epoch"] == 4
+    states = {"average": content["model"], "trained": content["training"]["model"]}
+    with np.load(DATA / "end_ef925d5.npz") as end:
+        assert {*end} == {f"{kind}/{key}" for kind, state in states.items() for key in state}
+        for kind, state in states.items():
+            for key, tensor in state.items():
+                # Processors differ in the last bit.
+                np.testing.assert_allclose(tensor.numpy(), end[f"{kind}/{key}"], atol=1e-4, rtol=1e-4, err_msg=key)
