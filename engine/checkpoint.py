@@ -7,8 +7,8 @@ A checkpoint is a dictionary that `torch.load(weights_only=True)` reads:
     yaml          the model configuration, as `build_model` takes it
     names         class names; category_ids: the data set's own id of each class
     imgsz         network input size of the training, pixels
-    data          path of the data-set YAML
     epoch         epochs that were complete
+    data          path of the data-set YAML, in older checkpoints; newer ones are handed on without their author's paths
     training      in `last.pt` only, where it stays when the training is over: trained weights, optimiser, progress and
                   all else that `--resume` needs (see `engine.training.state`); `best.pt` is slim
 """

@@ -145,7 +145,10 @@ class ValOptions:
     weights: str = field(metadata=flag("checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own"))
     cfg: str = field(default="", metadata=_OTHER_CFG)
     data: str = field(
-        default="", metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: as trained)")
+        default="",
+        metadata=flag(
+            "data-set YAML: a path, or a name in configs/data/ (default: that of the run beside the weights)"
+        ),
     )
     imgsz: int | None = field(
         default=None, metadata=flag("input size, px (default: that of the training)", *_SIDES, numbers=POSITIVE)

@@ -1,11 +1,16 @@
-"""Where a run writes: `project/name`, `project/name2`, ..."""
+"""Where a run writes: `project/name`, `project/name2`, ...; and what it was started with."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import yaml
+
 from engine.errors import EngineError
+
+OPTIONS = "opt.yaml"
+"""The options of a training, in the folder of its run."""
 
 
 def next_run_dir(project: str | Path, name: str, exist_ok: bool = False) -> Path:
@@ -34,3 +39,23 @@ def next_run_dir(project: str | Path, name: str, exist_ok: bool = False) -> Path
         if not os.access(folder, os.W_OK):
             raise EngineError(f"{folder}: cannot be written; choose another --project or change its permissions")
         return folder
+
+
+def recorded_data(weights: str | Path) -> str:
+    """The data-set YAML of the training that weights come from; '' where they do not lie in the folder of a run.
+
+    Checkpoints do not name it, since they are handed on and their author's paths mean nothing elsewhere; `opt.yaml`
+    stays where it was written.
+
+    Raises:
+        EngineError: the options of the run are there, but cannot be read.
+    """
+    folder = Path(weights).expanduser().resolve().parent
+    options = folder.parent / OPTIONS
+    if folder.name != "weights" or not options.is_file():
+        return ""
+    try:
+        content = yaml.safe_load(options.read_bytes())
+        return str(content["data"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        raise EngineError(f"{options}: does not say which data set was trained on; name one with --data") from None

@@ -1,17 +1,21 @@
-"""The flags of `val.py`."""
+"""`val.py`: its flags, and the tables that it prints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from engine.cli.flags import options_parser, parse
-from engine.options import ValOptions
+from engine.options import MANY_CLASSES, ValOptions
+
+if TYPE_CHECKING:
+    from engine.metrics.evaluate import EvalResult
 
 _DESCRIPTION = "Measure a checkpoint: COCO figures, per-class AP, curves, confusion matrix, timings."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the flags, measures, prints the tables and writes the pictures.
+    """Parses the flags, measures, and prints the tables.
 
     Raises:
         ConfigError, DataError, EngineError: bad input; `engine.cli.run.run_cli` turns them into one line.
@@ -20,10 +24,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Imported late, so that --help and a wrong flag answer at once.
     from engine.metrics.validation import validate
 
-    validate(options)
+    result = validate(options)
+    _print_tables(result, per_class=options.verbose or len(result.metrics.classes) <= MANY_CLASSES)
+    print(f"Results in {result.folder}")
     return 0
 
 
 def parse_options(argv: Sequence[str] | None = None) -> ValOptions:
     """The options of a command line."""
     return ValOptions(**parse(options_parser(ValOptions, "val.py", _DESCRIPTION), argv))
+
+
+def _print_tables(result: EvalResult, per_class: bool) -> None:
+    from engine.metrics.coco import class_table, figures_table
+
+    print(f"\n{figures_table(result.metrics)}\n")
+    if per_class:
+        print(f"{class_table(result.metrics)}\n")
+    print(result.speed_line())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class EvalResult:
         speed_ms: milliseconds per image of "pre-process", "inference" and "NMS".
         samples: the first batches, for pictures.
         confusion: over all images, of the boxes detect.py would draw.
+        folder: the run's folder, where there is one.
     """
 
     metrics: CocoMetrics
@@ -53,6 +55,7 @@ class EvalResult:
     speed_ms: dict[str, float]
     samples: list[Sample]
     confusion: ConfusionMatrix
+    folder: Path | None = None
 
     def speed_line(self) -> str:
         """The timings as one line."""

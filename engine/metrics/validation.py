@@ -1,6 +1,9 @@
-"""What `val.py` does: a checkpoint, measured on a split of a data set."""
+"""A checkpoint, measured on a split of a data set."""
 
 from __future__ import annotations
+
+import logging
+from dataclasses import replace
 
 import torch
 
@@ -9,20 +12,25 @@ from data.config import DatasetConfig, load_dataset_config
 from data.loading.loader import build_loader
 from engine.device import describe_device, describe_precision, memory_format_of, precision_of, select_device
 from engine.errors import EngineError
-from engine.metrics.coco import CocoEvaluator, class_table, figures_table
+from engine.metrics.coco import CocoEvaluator
 from engine.metrics.evaluate import EvalResult, evaluate
-from engine.options import MANY_CLASSES, ValOptions
+from engine.options import ValOptions
 from engine.report.validation import save_pictures, write_predictions
-from engine.runs import next_run_dir
+from engine.runs import next_run_dir, recorded_data
 from models.detector import Detector
 from models.weights.load import load_detector
 
+log = logging.getLogger(__name__)
+
 
 def validate(options: ValOptions) -> EvalResult:
-    """Measures a checkpoint: tables to stdout, pictures and JSON into the run's folder.
+    """Measures a checkpoint; pictures, and with `save_json` the detections, go into the run's folder.
+
+    Returns:
+        The figures and what else was found, with the run's folder.
 
     Raises:
-        ConfigError, DataError, EngineError: bad input; the folder is made only after everything has been checked.
+        InputError: bad input of any kind; the folder is made only after everything has been checked.
     """
     device = select_device(options.device)
     precision = precision_of(device, half=options.half, bf16=options.bf16)
@@ -30,7 +38,7 @@ def validate(options: ValOptions) -> EvalResult:
     config = load_dataset_config(_data_yaml(options, detector))
     imgsz = _input_size(options.imgsz or detector.imgsz, detector.size_divisor)
     split = _load_split(config, options, detector)
-    print(f"{options.task}: {split.report.summary()}")
+    log.info("%s: %s", options.task, split.report.summary())
     loader = build_loader(
         split,
         imgsz=imgsz,
@@ -54,21 +62,14 @@ def validate(options: ValOptions) -> EvalResult:
     if options.save_json:
         write_predictions(result.detections, folder / "predictions.json")
     save_pictures(result, split.classes.names, folder)
-    _print_result(result, per_class=options.verbose or len(split.classes.names) <= MANY_CLASSES)
-    print(f"Results in {folder}")
-    return result
-
-
-def _print_result(result: EvalResult, per_class: bool) -> None:
-    print(f"\n{figures_table(result.metrics)}\n")
-    if per_class:
-        print(f"{class_table(result.metrics)}\n")
-    print(result.speed_line())
+    return replace(result, folder=folder)
 
 
 def _data_yaml(options: ValOptions, detector: Detector) -> str:
-    if options.data or detector.data:
-        return options.data or detector.data
+    """`--data`, else what the checkpoint says (older ones do), else what its run was started with."""
+    data = options.data or detector.data or recorded_data(options.weights)
+    if data:
+        return data
     raise EngineError(f"{options.weights}: does not say which data set it was trained on; name one with --data")
 
 
@@ -108,7 +109,7 @@ def _prepare_model(detector: Detector, device: torch.device, precision: torch.dt
     """Fuses the blocks for inference and puts the weights into the layout that suits the device; says so in a line."""
     layout = memory_format_of(device, precision)
     detector.fuse().to(memory_format=layout)
-    print(f"device: {describe_device(device)}; {describe_precision(layout, precision)}")
+    log.info("device: %s; %s", describe_device(device), describe_precision(layout, precision))
     if device.type != "cpu":
         # The first pass loads kernels, which is not what the timings are about.
         with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):

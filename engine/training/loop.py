@@ -31,7 +31,7 @@ from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ResumeOptions, TrainOptions
 from engine.report.recorder import Recorder, write_yaml
 from engine.report.training import draw_training_batch, finish_report
-from engine.runs import next_run_dir
+from engine.runs import OPTIONS, next_run_dir
 from engine.training.ema import build_ema
 from engine.training.optimizer import build_optimizer, clip_gradients
 from engine.training.random_state import seed_generators
@@ -126,7 +126,7 @@ class Trainer:
             folder = self.saved.folder
         else:
             folder = next_run_dir(options.project, options.name, options.exist_ok)
-            write_yaml(folder / "opt.yaml", options.as_dict())
+            write_yaml(folder / OPTIONS, options.as_dict())
             write_yaml(folder / "hyp.yaml", self.hyp.as_dict())
         self.weights_folder = folder / "weights"
         self.weights_folder.mkdir(exist_ok=True)
@@ -282,7 +282,6 @@ class Trainer:
             "names": list(self.train_split.classes.names),
             "category_ids": list(self.train_split.classes.ids),
             "imgsz": self.options.imgsz,
-            "data": self.options.data,
             "epoch": self.progress.epoch,
         }
 

@@ -83,7 +83,7 @@ class SavedTraining:
         Raises:
             EngineError: its classes are others.
         """
-        data = self.content["data"]
+        data = self.options.data
         if classes != Classes.of(self.content["names"], self.content["category_ids"]):
             raise EngineError(
                 f"{data}: its classes are no longer those of {self.path}; restore the data set, or start a new "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from models.errors import ConfigError, WeightsError
 from models.weights.report import Outcome
 from models.weights.source import SourceWeights, load_source
 from models.weights.transfer import transfer_weights
+
+log = logging.getLogger(__name__)
 
 
 def load_detector(path: str | Path, device: torch.device | None = None, cfg: str = "") -> Detector:
@@ -64,5 +67,5 @@ def _build_as(cfg: str, source: SourceWeights, path: str | Path) -> Detector:
             f"{path}: has no weights for {len(left)} of the {len(model.state_dict())} tensors of {cfg} (such as "
             f"{left[0]}), which would detect noise; start a training from them with train.py --cfg --weights"
         )
-    print(f"{path} run as {cfg}\n{report.table()}")
+    log.info("%s run as %s\n%s", path, cfg, report.table())
     return model

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 
+from engine.cli import val
 from engine.cli.run import run_cli
 from engine.cli.train import main
 from tests.places import ROOT
@@ -93,6 +94,13 @@ def test_a_run_leaves_everything_behind(folder: Path, tmp_path: Path) -> None:
     assert (options["epochs"], options["batch_size"], options["imgsz"]) == (2, 4, 64)  # the data set's own defaults
     best = torch.load(run / "weights" / "best.pt", weights_only=True)
     assert (best["names"], best["category_ids"]) == (["nothing", "square"], [3, 12])
+    # What is handed on names no folder of its author; in its place the run's options know the data set.
+    last = torch.load(run / "weights" / "last.pt", weights_only=True)
+    assert last.pop("training")["options"]["data"] == str(folder / "data.yaml")
+    for content in (best, last):
+        assert str(folder) not in str({**content, "model": None})
+    measured = ["--weights", str(run / "weights" / "best.pt"), "--workers", "0", "--device", "cpu"]
+    assert run_cli(val.main, [*measured, "--project", str(tmp_path / "val")]) == 0
     assert "AP50" in output
     assert "11 images, 10 boxes (1 without boxes)" in output
 

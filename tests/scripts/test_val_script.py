@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from engine import validate
 from engine.checkpoint import save_checkpoint
 from engine.cli.run import run_cli
 from engine.cli.val import main, parse_options
+from engine.errors import EngineError
 from engine.metrics.coco import FIGURES, coco_average_precision
 from engine.options import ValOptions
+from engine.runs import recorded_data
 from models import build_model
 from tests.places import ROOT
 
@@ -113,6 +116,45 @@ def test_classes_follow_the_checkpoint_where_their_order_differs(files, tmp_path
     exchange = {4: 9, 9: 4}
     expected = [{**entry, "category_id": exchange[entry["category_id"]]} for entry in straight]
     assert swapped == expected
+
+
+@pytest.mark.slow
+def test_python_gets_the_figures_and_nothing_is_printed(files, tmp_path, capsys):
+    options = ValOptions(str(files / "best.pt"), workers=0, device="cpu", project=str(tmp_path), save_json=True)
+    result = validate(options)
+    assert set(result.metrics.figures) == set(FIGURES)
+    assert result.folder == tmp_path / "exp"
+    assert [entry["score"] for entry in json.loads((result.folder / "predictions.json").read_text())] == [
+        round(entry["score"], 5) for entry in result.detections
+    ]
+    assert capsys.readouterr().out == ""
+
+
+def test_the_data_set_of_a_run_is_in_its_options(files, tmp_path):
+    weights = tmp_path / "exp" / "weights" / "best.pt"
+    weights.parent.mkdir(parents=True)
+    assert recorded_data(weights) == ""
+    options = weights.parents[1] / "opt.yaml"
+    options.write_text(f"epochs: 3\ndata: {files / 'pets.yaml'}\n")
+    assert recorded_data(weights) == str(files / "pets.yaml")
+    assert recorded_data(tmp_path / "exp" / "best.pt") == ""
+    for broken in ("epochs: 3\n", "data: [", "", "\x80"):
+        options.write_bytes(broken.encode("latin-1"))
+        with pytest.raises(EngineError, match=r"opt\.yaml: does not say which data set .*; name one with --data"):
+            recorded_data(weights)
+
+
+def test_weights_in_the_folder_of_a_run_are_measured_on_its_data_set(files, tmp_path, capsys):
+    weights = tmp_path / "exp" / "weights" / "best.pt"
+    weights.parent.mkdir(parents=True)
+    save_untrained(weights, NAMES)
+    flags = ("--weights", weights, "--workers", 0, "--project", tmp_path / "runs", "--device", "cpu")
+    assert call(*flags) == 2
+    assert re.search(r"best\.pt: does not say which data set .*--data", capsys.readouterr().err)
+    (tmp_path / "exp" / "opt.yaml").write_text(f"data: {files / 'pets.yaml'}\n")
+    # The split is looked for in the data set that was found.
+    assert call(*flags, "--task", "test") == 2
+    assert re.search(r"pets\.yaml: has no 'test' split", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
