@@ -43,5 +43,7 @@ format: $(VENV)/installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove the environment, caches and runs
+clean: ## remove the environment, the tools' caches and runs; says which folder it leaves
+	@for python in $(BIN)/python $(PYTHON); do folder=$$($$python -m files.cache 2>/dev/null) && break; done; \
+	echo "left as it is: $${folder:-the cache folder of saconv-yolo} (generated demo data, checks of data sets, cached pictures)"
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis runs data/cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 
 from engine.cli.flags import positive_int
 from engine.device import describe_device, memory_format_of, precision_of, select_device
-from files.atomic import atomic_path
+from files import atomic
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,7 @@ def write_json(path: Path, setting: Setting, content: Mapping[str, Any]) -> None
     """Writes the figures with the machine and the time at which they were taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     taken = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"setting": setting.describe(), "taken": taken, **content}, indent=1))
+    atomic.write_json(path, {"setting": setting.describe(), "taken": taken, **content}, indent=1)
     print(f"\n{path}")
 
 

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from data.demo import CONFIG as DEMO_CONFIG
+from data.demo import ensure_demo_dataset
 from data.errors import DataError
 from files.hints import did_you_mean
 from files.lookup import Shelf
@@ -120,10 +122,14 @@ def load_dataset_config(source: str | Path) -> DatasetConfig:
 def find_dataset_yaml(source: str | Path) -> Path:
     """Absolute path of a data-set YAML given by path or by bare name.
 
+    For `demo`, also as a path into `configs/data/`, the demo data set is drawn where it is missing; its YAML is the
+    copy that lies with the pictures.
+
     Raises:
         DataError: there is no such file.
     """
-    return SHELF.find(source).resolve()
+    file = SHELF.find(source).resolve()
+    return ensure_demo_dataset() if file == DEMO_CONFIG else file
 
 
 def _with_absolute_paths(document: Document, file: Path) -> dict[Any, Any]:

@@ -9,8 +9,6 @@ prints where its YAML lies.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,8 @@ import cv2
 import numpy as np
 
 from data.errors import DataError
+from files.atomic import LEFTOVER_AGE_S, atomic_folder, remove_leftovers, write_bytes
+from files.cache import VARIABLE, cache_folder
 from files.places import CONFIGS
 
 TRAIN_IMAGES = 400
@@ -37,7 +37,7 @@ HUE_SPREAD = 18
 VERSION = 1
 """Part of the cache folder's name: raise it whenever a change here changes a picture."""
 CONFIG = CONFIGS / "data" / "demo.yaml"
-DEFAULT_ROOT = Path(__file__).parent / "cache" / f"demo-v{VERSION}"
+"""The data-set YAML, of which every drawn set has a copy in its folder. What it names lies beside that copy."""
 
 _SUPERSAMPLING = 4
 _SPLITS = {"train": (TRAIN_IMAGES, 0), "val": (VAL_IMAGES, 1)}
@@ -77,17 +77,25 @@ def ensure_demo_dataset(root: Path | None = None) -> Path:
     """Draws the data set unless it is there already, and returns the path of its data-set YAML.
 
     Args:
-        root: folder of the data set; default `DEFAULT_ROOT`, for which the YAML is `configs/data/demo.yaml`. Any other
-            folder gets a YAML of its own, with the same defaults.
+        root: folder of the data set; default `default_root()`.
 
     Raises:
-        DataError: `root` exists and holds something else.
-        OSError: the folder cannot be written.
+        DataError: `root` exists and holds something else, or it cannot be written.
     """
-    target = DEFAULT_ROOT if root is None else Path(root)
-    if not _is_complete(target):
-        _build(target)
-    return CONFIG if root is None else target / CONFIG.name
+    target = default_root() if root is None else Path(root)
+    try:
+        if not _is_complete(target):
+            _build(target)
+        return _copy_config(target)
+    except OSError as error:
+        raise DataError(
+            f"{target}: the demo data set cannot be written ({error.strerror}); name another cache folder: {VARIABLE}"
+        ) from None
+
+
+def default_root() -> Path:
+    """Folder of the data set in the user's cache folder."""
+    return cache_folder() / f"demo-v{VERSION}"
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Shape]]:
@@ -112,32 +120,24 @@ def _is_complete(root: Path) -> bool:
 
 
 def _build(target: Path) -> None:
-    """Draws everything into a temporary folder beside `target`, then renames that: no half-drawn set is ever seen."""
+    """Draws everything; no half-drawn set is ever seen in `target`."""
     if target.exists() and any(target.iterdir()) and not (target / CONFIG.name).is_file():
         raise DataError(f"{target}: holds something other than the demo data set; name an empty folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        work.chmod(0o755)
+    remove_leftovers(target.parent, LEFTOVER_AGE_S)
+    # Another process of the same run may be faster; its pictures are the same.
+    with atomic_folder(target, _is_complete) as work:
         for split, (count, stream) in _SPLITS.items():
             _draw_split(work, split, count, stream)
-        _write_config(work / CONFIG.name)
-        if target.exists():
-            shutil.rmtree(target)
-        try:
-            work.rename(target)
-        except OSError:
-            # Another process of the same run may have been faster; its pictures are the same.
-            if not _is_complete(target):
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _copy_config(work)
 
 
-def _write_config(path: Path) -> None:
-    lines = CONFIG.read_text(encoding="utf-8").splitlines()
-    here = ["path: .    # this folder" if line.startswith("path:") else line for line in lines]
-    path.write_text("\n".join(here) + "\n", encoding="utf-8")
+def _copy_config(folder: Path) -> Path:
+    """The copy of the YAML in `folder`, as the project's own is now: a person may have changed its defaults."""
+    copy, content = folder / CONFIG.name, CONFIG.read_bytes()
+    if not copy.is_file() or copy.read_bytes() != content:
+        write_bytes(copy, content)
+    return copy
 
 
 def _draw_split(root: Path, split: str, count: int, stream: int) -> None:

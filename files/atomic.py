@@ -10,12 +10,14 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 _TEMPORARY = ".tmp"
+LEFTOVER_AGE_S = 24 * 3600
+"""Seconds after which a temporary file in a folder that processes share belongs to none that still runs."""
 _MAX_STEM = 40  # characters of the name that the temporary one repeats: names may be no longer than 255 bytes
 
 
@@ -59,15 +61,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: Path, is_whole: Callable[[Path], bool]) -> Iterator[Path]:
     """A new folder beside `path`; on success its files are synced and it takes the place of `path`.
 
-    What was in `path` is removed then. On failure the new folder is removed.
+    What lies at `path` then is removed, unless it is whole: another process was faster, and its folder stays. On
+    failure the new folder is removed.
 
     Raises:
-        OSError: the folder cannot be made or renamed; also where another process was faster with the same `path`.
+        OSError: the folder cannot be made or renamed.
     """
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     work = _temporary_name(path)
     work.mkdir()
@@ -76,9 +78,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         for file in work.rglob("*"):
             if file.is_file():
                 _sync(file)
-        if path.exists():
-            shutil.rmtree(path)
-        work.rename(path)
+        if not is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)
+            with _allowed_if(lambda: is_whole(path)):
+                work.rename(path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -125,6 +128,16 @@ def remove_leftovers(folder: Path, older_than_s: float = 0) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+
+
+@contextmanager
+def _allowed_if(holds: Callable[[], bool]) -> Iterator[None]:
+    """Lets an OSError pass unless `holds` afterwards."""
+    try:
+        yield
+    except OSError:
+        if not holds():
+            raise
 
 
 def _temporary_name(path: Path) -> Path:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+
+from files.cache import VARIABLE
 
 
 def _randomise(module: nn.Module, seed: int = 0, spread: float = 0.2) -> nn.Module:
@@ -27,6 +30,15 @@ def _close(actual: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
     """Within `tolerance` of the largest value expected (some gradients are 0 but for rounding: not below 0.01)."""
     scale = max(0.01, float(expected.detach().abs().max()))
     torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder for this session, also for the processes that it starts; the user's own stays as it is."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

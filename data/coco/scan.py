@@ -1,7 +1,7 @@
 """Check that every image of a data set can be used, once: the result is kept until something changes.
 
-The cache is JSON under `data/cache/scans/`, named by the annotation file's content, and valid only while every image
-file has the size and modification time that it had. Where the folder cannot be written there is no cache.
+The cache is JSON under `scans/` in the user's cache folder, named by the annotation file's content. It is valid only
+while every image file has the size and modification time that it had. Where the folder cannot be written there is none.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from data.errors import DataError, ImageError
 from data.media.image import check_image, stored_size
-
-CACHE_FOLDER = Path(__file__).resolve().parents[1] / "cache"
-"""Root of what `data` keeps between runs; may be deleted at any time."""
+from files.atomic import LEFTOVER_AGE_S, remove_leftovers, write_json
+from files.cache import cache_folder
 
 _CACHE_VERSION = 2
 
@@ -114,7 +113,7 @@ def _state(path: Path) -> str:
 def read_scan(key: str) -> dict[str, Any] | None:
     """What `write_scan` kept under `key`; None if there is nothing, or nothing readable."""
     try:
-        content = json.loads((CACHE_FOLDER / "scans" / f"{key}.json").read_bytes())
+        content = json.loads(_scan_file(key).read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or content.get("version") != _CACHE_VERSION:
@@ -124,14 +123,12 @@ def read_scan(key: str) -> dict[str, Any] | None:
 
 def write_scan(key: str, content: dict[str, Any]) -> None:
     """Keep the result of a scan, in one piece or not at all."""
-    folder = CACHE_FOLDER / "scans"
-    temporary = ""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
-            temporary = file.name
-            json.dump({"version": _CACHE_VERSION} | content, file, separators=(",", ":"))
-        Path(temporary).replace(folder / f"{key}.json")
-    except OSError:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+    file = _scan_file(key)
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(file.parent, LEFTOVER_AGE_S)
+        write_json(file, {"version": _CACHE_VERSION} | content, separators=(",", ":"))
+
+
+def _scan_file(key: str) -> Path:
+    return cache_folder() / "scans" / f"{key}.json"

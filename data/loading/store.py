@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.coco.scan import CACHE_FOLDER
 from data.errors import DataError
+from files.atomic import LEFTOVER_AGE_S, atomic_path, remove_leftovers
+from files.cache import VARIABLE, cache_folder
 
 KINDS = ("ram", "disk")
 
@@ -63,7 +63,7 @@ class ImageStore:
         Raises:
             DataError: it cannot be written, or an image is broken.
         """
-        file = CACHE_FOLDER / "images" / f"{key}.bin"
+        file = cache_folder() / "images" / f"{key}.bin"
         starts = _starts(shapes_hw)
         if not file.is_file() or file.stat().st_size != starts[-1]:
             _write(file, starts, read, progress)
@@ -99,28 +99,25 @@ def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str, prog
 
 
 def _write(file: Path, starts: np.ndarray, read: Reader, progress: bool) -> None:
-    temporary: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(file.parent, LEFTOVER_AGE_S)
         free = shutil.disk_usage(file.parent).free
         if starts[-1] > free:
             raise DataError(
                 f"{file.parent}: the images need {starts[-1] / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; "
                 "make room, or use no cache"
             )
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as handle:
-            temporary = Path(handle.name)
-        pixels = np.memmap(temporary, np.uint8, "w+", shape=(int(starts[-1]),))
-        _fill(pixels, starts, read, "Caching on disk", progress)
-        pixels.flush()
-        temporary.replace(file)
+        with atomic_path(file) as temporary:
+            pixels = np.memmap(temporary, np.uint8, "w+", shape=(int(starts[-1]),))
+            _fill(pixels, starts, read, "Caching on disk", progress)
+            pixels.flush()
+            del pixels  # a mapped file has no new name on some systems
     except OSError as error:
         raise DataError(
-            f"{file.parent}: cannot write the image cache: {error.strerror}; use 'ram', or no cache"
+            f"{file.parent}: cannot write the image cache: {error.strerror}; use 'ram', no cache, or another folder "
+            f"({VARIABLE})"
         ) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _free_memory() -> int | None:

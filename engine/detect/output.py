@@ -5,7 +5,6 @@ Everything is written to a temporary name first, so that what an earlier run wro
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -21,7 +20,7 @@ from engine.detections import Detections
 from engine.errors import EngineError
 from engine.options import DetectOptions
 from engine.runs import next_run_dir
-from files.atomic import atomic_path
+from files.atomic import AtomicFile, write_bytes, write_json, write_text
 from files.classes import Classes
 
 _WRITABLE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -74,8 +73,7 @@ class DetectionWriter:
         for video in self._videos.values():
             video.close(keep)
         if keep and self._options.save_json and self.folder is not None:
-            with atomic_path(self.folder / "predictions.json") as temporary:
-                temporary.write_text(json.dumps(self._results), encoding="utf-8")
+            write_json(self.folder / "predictions.json", self._results)
 
     def write(self, frame: Frame, detections: Detections, annotated: np.ndarray) -> None:
         """One picture or frame: as it came in `frame`, and with its boxes drawn.
@@ -112,8 +110,7 @@ class DetectionWriter:
         for index, box, score in zip(detections.class_id, cxcywh, detections.confidence, strict=True):
             values = [*box, score] if self._options.save_conf else box
             lines.append(" ".join([str(index), *(f"{value:.6g}" for value in values)]))
-        with atomic_path(path) as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(path, "\n".join(lines) + "\n")
 
     def _write_crops(self, folder: Path, name: str, frame: Frame, detections: Detections) -> None:
         height, width = frame.image.shape[:2]
@@ -165,12 +162,11 @@ class _VideoFile:
     """An MP4 that is written under a temporary name and gets its own when it is closed."""
 
     def __init__(self, path: Path, fps: float, image_hw: tuple[int, int]) -> None:
-        self._path = path
-        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+        self._file = AtomicFile(path)
         self._size = (image_hw[1], image_hw[0])
-        self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, self._size)
+        self._writer = cv2.VideoWriter(str(self._file.temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, self._size)
         if not self._writer.isOpened():
-            self._temporary.unlink(missing_ok=True)
+            self._file.discard()
             raise EngineError(f"{path}: OpenCV cannot write this MP4 ({image_hw[1]}x{image_hw[0]} px); use --nosave")
 
     def write(self, image: np.ndarray) -> None:
@@ -181,15 +177,14 @@ class _VideoFile:
     def close(self, keep: bool) -> None:
         self._writer.release()
         if keep:
-            self._temporary.replace(self._path)
-        self._temporary.unlink(missing_ok=True)
+            self._file.commit()
+        self._file.discard()
 
 
 def _write_image(path: Path, image: np.ndarray) -> None:
     # By way of memory: cv2.imwrite neither reports why it fails nor takes every file name outside ASCII.
     encoded = cv2.imencode(path.suffix, image)[1]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+    write_bytes(path, encoded.tobytes())
 
 
 def _safe_name(text: str) -> str:

@@ -11,7 +11,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from engine.errors import EngineError
-from files.atomic import atomic_path
+from files.atomic import atomic_path, write_text
 
 RESULTS = "results.csv"
 
@@ -52,8 +52,7 @@ class Recorder:
 
 def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
     """Writes plain values as YAML, in their order."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
+    write_text(path, yaml.safe_dump(dict(values), sort_keys=False))
 
 
 def _rows_before(first_epoch: int, path: Path) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torchvision.ops import box_convert
 from engine.metrics.evaluate import EvalResult, Sample
 from engine.report.draw import draw_batch
 from engine.report.plots import plot_confusion_matrix, plot_precision_recall
-from files.atomic import atomic_path
+from files.atomic import write_bytes, write_json
 
 
 def save_pictures(result: EvalResult, names: Sequence[str], folder: Path) -> None:
@@ -47,8 +46,7 @@ def write_predictions(detections: Sequence[Mapping[str, Any]], path: Path) -> No
         {**entry, "bbox": [round(value, 3) for value in entry["bbox"]], "score": round(entry["score"], 5)}
         for entry in detections
     ]
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(rounded), encoding="utf-8")
+    write_json(path, rounded)
 
 
 def write_jpeg(path: Path, image_bgr: np.ndarray) -> None:
@@ -56,5 +54,4 @@ def write_jpeg(path: Path, image_bgr: np.ndarray) -> None:
     encoded, data = cv2.imencode(".jpg", image_bgr, (cv2.IMWRITE_JPEG_QUALITY, 92))
     if not encoded:
         raise OSError(f"{path}: OpenCV could not encode the picture")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_bytes(path, data.tobytes())

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from files.cache import VARIABLE
+
 
 @pytest.fixture(scope="session")
 def bccd() -> Path:
@@ -22,9 +24,14 @@ def bccd() -> Path:
 @pytest.fixture
 def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("data.coco.scan.CACHE_FOLDER", folder)
-    monkeypatch.setattr("data.loading.store.CACHE_FOLDER", folder)
+    monkeypatch.setenv(VARIABLE, str(folder))
     return folder
+
+
+@pytest.fixture
+def few_demo_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo data set is drawn with 6 and 4 pictures."""
+    monkeypatch.setattr("data.demo._SPLITS", {"train": (6, 0), "val": (4, 1)})
 
 
 class Folder:

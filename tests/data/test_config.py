@@ -52,9 +52,9 @@ def test_optional_entries(tmp_path: Path) -> None:
     assert load_dataset_config(write(tmp_path, text)).hyp == str(tmp_path / "mine.yaml")
 
 
-def test_shipped_configs_are_found_by_bare_name() -> None:
+def test_shipped_configs_are_found_by_bare_name(few_demo_pictures: None, cache_folder: Path) -> None:
     names = {file.stem for file in SHELF.files()}
-    assert "coco" in names
+    assert {"coco", "demo"} <= names
     for name in names:
         assert load_dataset_config(name) == load_dataset_config(f"{name}.yaml")
     coco = load_dataset_config("coco")

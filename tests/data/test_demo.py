@@ -11,19 +11,16 @@ import yaml
 from pycocotools.coco import COCO
 
 from data import demo
+from data.config import load_dataset_config
 from data.errors import DataError
-
-
-@pytest.fixture
-def small_splits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_SPLITS", {"train": (6, 0), "val": (4, 1)})
+from files.cache import VARIABLE
 
 
 def _contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def test_two_builds_give_the_same_bytes_and_splits_differ(small_splits: None, tmp_path: Path) -> None:
+def test_two_builds_give_the_same_bytes_and_splits_differ(few_demo_pictures: None, tmp_path: Path) -> None:
     demo.ensure_demo_dataset(tmp_path / "a")
     demo.ensure_demo_dataset(tmp_path / "b")
     first = _contents(tmp_path / "a")
@@ -32,7 +29,7 @@ def test_two_builds_give_the_same_bytes_and_splits_differ(small_splits: None, tm
     assert len({value for name, value in first.items() if name.endswith(".jpg")}) == 10
 
 
-def test_a_finished_set_is_left_alone_and_a_damaged_one_drawn_again(small_splits: None, tmp_path: Path) -> None:
+def test_a_finished_set_is_left_alone_and_a_damaged_one_drawn_again(few_demo_pictures: None, tmp_path: Path) -> None:
     config = demo.ensure_demo_dataset(tmp_path / "set")
     picture = tmp_path / "set/images/val/val_0001.jpg"
     before = picture.stat().st_mtime_ns
@@ -45,7 +42,7 @@ def test_a_finished_set_is_left_alone_and_a_damaged_one_drawn_again(small_splits
     assert [path.name for path in tmp_path.iterdir()] == ["set"], "no temporary folder stays behind"
 
 
-def test_a_folder_with_other_things_is_refused_and_kept(small_splits: None, tmp_path: Path) -> None:
+def test_a_folder_with_other_things_is_refused_and_kept(few_demo_pictures: None, tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(DataError, match="something other than the demo"):
@@ -54,21 +51,21 @@ def test_a_folder_with_other_things_is_refused_and_kept(small_splits: None, tmp_
 
 
 def test_an_interrupted_build_leaves_nothing(
-    small_splits: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few_demo_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "_write_config", interrupted)
+    monkeypatch.setattr(demo, "_copy_config", interrupted)
     with pytest.raises(KeyboardInterrupt):
         demo.ensure_demo_dataset(tmp_path / "set")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_valid_coco_with_a_yaml_beside_it(small_splits: None, tmp_path: Path) -> None:
+def test_it_is_valid_coco_with_a_yaml_beside_it(few_demo_pictures: None, tmp_path: Path) -> None:
     config_path = demo.ensure_demo_dataset(tmp_path / "set")
     config = yaml.safe_load(config_path.read_text())
-    root = config_path.parent / config["path"]
+    root = config_path.parent
     for split, count in (("train", 6), ("val", 4)):
         coco = COCO(str(root / config[split]["annotations"]))
         assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == list(demo.CLASS_NAMES)
@@ -84,10 +81,31 @@ def test_it_is_valid_coco_with_a_yaml_beside_it(small_splits: None, tmp_path: Pa
                 assert 0 < annotation["area"] <= w * h
 
 
-def test_the_committed_yaml_points_at_the_default_folder() -> None:
-    config = yaml.safe_load(demo.CONFIG.read_text())
-    assert (demo.CONFIG.parent / config["path"]).resolve() == demo.DEFAULT_ROOT.resolve()
-    assert {"imgsz", "epochs", "batch_size"} <= config.keys()
+@pytest.mark.parametrize("name", ["demo", "demo.yaml", demo.CONFIG, ""])
+def test_it_is_drawn_in_the_cache_folder_under_every_name(
+    name: str | Path, few_demo_pictures: None, cache_folder: Path
+) -> None:
+    """As a path the YAML stands in checkpoints that were written before the pictures went to the cache folder."""
+    config = load_dataset_config(name or demo.ensure_demo_dataset())
+    assert config.file == demo.default_root() / "demo.yaml"
+    assert cache_folder in config.file.parents
+    assert len(list(config.train.images.iterdir())) == 6
+    assert config.val.annotations.is_file()
+    assert (config.imgsz, config.epochs, config.batch_size, config.optimizer) == (128, 20, 16, "AdamW")
+
+
+def test_defaults_that_a_person_changes_reach_the_copy(few_demo_pictures: None, tmp_path: Path) -> None:
+    copy = demo.ensure_demo_dataset(tmp_path / "set")
+    assert copy.read_bytes() == demo.CONFIG.read_bytes()
+    copy.write_text("epochs: 1\n")
+    assert demo.ensure_demo_dataset(tmp_path / "set").read_bytes() == demo.CONFIG.read_bytes()
+
+
+def test_a_cache_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(DataError, match=f"demo-v1: the demo data set cannot be written .*: {VARIABLE}"):
+        load_dataset_config("demo")
 
 
 @pytest.mark.parametrize("seed", range(20))

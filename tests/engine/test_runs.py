@@ -1,4 +1,4 @@
-"""Run folders and files that are whole or absent."""
+"""Run folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from engine.errors import EngineError
 from engine.runs import next_run_dir
-from files.atomic import atomic_path
 
 
 def test_folders_are_numbered(tmp_path: Path) -> None:
@@ -23,22 +22,3 @@ def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
         next_run_dir(tmp_path, "exp")
     with pytest.raises(EngineError, match="choose another --project"):
         next_run_dir(tmp_path / "exp" / "below", "exp")
-
-
-def test_failed_write_leaves_the_previous_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def fail() -> None:
-        with atomic_path(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert path.read_text() == "old"
-    with atomic_path(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]

@@ -11,6 +11,7 @@ import pytest
 import data.coco.records
 from data.coco.records import CocoSplit, load_coco
 from data.errors import DataError
+from files.cache import VARIABLE
 
 
 def load(folder: Any, **options: Any) -> CocoSplit:
@@ -116,8 +117,16 @@ def test_a_spoilt_cache_is_rewritten(folder: Any, cache_folder: Path, scans: lis
 
 
 def test_nothing_else_is_left_in_the_cache_folder(folder: Any, cache_folder: Path) -> None:
+    (cache_folder / "scans").mkdir()
+    old, young = (cache_folder / "scans" / f".{name}.1.tmp.json" for name in ("old", "young"))
+    for leftover in (old, young):
+        leftover.write_text("")
+    os.utime(old, (1, 1))
     load(folder)
     load(folder)
+    assert not old.exists()
+    assert young.exists(), "perhaps another process is writing it"
+    young.unlink()
     assert [file.suffix for file in (cache_folder / "scans").iterdir()] == [".json"]
 
 
@@ -126,7 +135,7 @@ def test_no_cache_where_the_folder_cannot_be_written(
 ) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
-    monkeypatch.setattr("data.coco.scan.CACHE_FOLDER", blocker / "cache")
+    monkeypatch.setenv(VARIABLE, str(blocker / "cache"))
     assert_same(load(folder), load(folder))
     assert len(scans) == 2
 

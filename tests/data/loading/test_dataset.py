@@ -15,6 +15,7 @@ from data.errors import DataError
 from data.letterbox import Letterbox
 from data.loading.dataset import DetectionDataset, Failure, Item, ItemKey, _Pool
 from data.media.image import read_image
+from files.cache import VARIABLE
 
 
 def make(folder: Any, **options: Any) -> DetectionDataset:
@@ -113,7 +114,7 @@ def test_cache_mistakes(folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(DataError, match="'tape': must be one of 'ram', 'disk'"):
         make(folder, cache="tape")
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("data.loading.store.CACHE_FOLDER", tmp_path / "file")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot write the image cache"):
         make(folder, cache="disk")
     monkeypatch.setattr("data.loading.store._free_memory", lambda: 1000)

@@ -1,0 +1,134 @@
+"""Files and folders that are whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from files.atomic import (
+    AtomicFile,
+    atomic_folder,
+    atomic_path,
+    remove_leftovers,
+    sync_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
+
+
+def test_failed_write_leaves_the_previous_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_content_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.bin"
+    calls: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append(f"sync, {path.exists()}"))
+    write_bytes(path, b"content")
+    assert calls == ["sync, False"]
+    assert path.read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("name", ["a.json", "ö" * 120 + ".json", "no-suffix"])
+def test_short_ways_to_write(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write_text(path, "größer\n")
+    assert path.read_text(encoding="utf-8") == "größer\n"
+    write_json(path, {"a": [1, 2]}, separators=(",", ":"))
+    assert path.read_text() == '{"a":[1,2]}'
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": [1, 2]}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_written_by_piece(tmp_path: Path) -> None:
+    first, second = AtomicFile(tmp_path / "a.mp4"), AtomicFile(tmp_path / "a.mp4")
+    assert first.temporary != second.temporary
+    assert {first.temporary.suffix, second.temporary.suffix} == {".mp4"}
+    for file, text in ((first, "one"), (second, "two")):
+        file.temporary.write_text(text)
+    first.commit()
+    first.discard()
+    second.discard()
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("a.mp4", "one")]
+    with pytest.raises(FileNotFoundError):
+        second.commit()
+
+
+def has_two_files(folder: Path) -> bool:
+    return len(list(folder.glob("*.txt"))) == 2
+
+
+def fill(folder: Path, text: str) -> None:
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text(text)
+
+
+def test_a_folder_takes_the_place_of_what_is_not_whole(tmp_path: Path) -> None:
+    target = tmp_path / "below" / "set"
+    with atomic_folder(target, has_two_files) as work:
+        fill(work, "first")
+        assert not target.exists()
+    assert (target / "b.txt").read_text() == "first"
+    (target / "b.txt").unlink()
+    with atomic_folder(target, has_two_files) as work:
+        fill(work, "second")
+    assert (target / "b.txt").read_text() == "second"
+    assert [entry.name for entry in target.parent.iterdir()] == ["set"]
+
+
+def test_a_whole_folder_of_a_faster_process_stays(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    with atomic_folder(target, has_two_files) as work:
+        fill(work, "slow")
+        target.mkdir()
+        fill(target, "fast")
+    assert (target / "a.txt").read_text() == "fast"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with atomic_folder(tmp_path / "set", has_two_files) as work:
+            fill(work, "half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_a_killed_process(tmp_path: Path) -> None:
+    file, folder = AtomicFile(tmp_path / "a.pt").temporary, tmp_path / ".set.1.tmp"
+    file.write_text("")
+    folder.mkdir()
+    (folder / "x").write_text("")
+    kept = [tmp_path / name for name in ("a.pt", ".hidden", "x.tmp")]
+    for each in kept:
+        each.write_text("")
+    remove_leftovers(tmp_path, older_than_s=60)
+    assert file.exists()
+    assert folder.exists()
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    sync_folder(tmp_path)
