@@ -33,8 +33,9 @@ from engine.report.recorder import Recorder, write_yaml
 from engine.report.training import draw_training_batch, finish_report
 from engine.runs import OPTIONS, next_run_dir
 from engine.training.ema import build_ema
-from engine.training.optimizer import build_optimizer, clip_gradients
+from engine.training.optimizer import build_optimizer, clip_gradients, groups_as_plain, new_groups
 from engine.training.random_state import seed_generators
+from engine.training.rules import Rules
 from engine.training.schedule import Schedule
 from engine.training.setup import (
     build_detector,
@@ -89,16 +90,17 @@ class Trainer:
     def _prepare_model_and_data(self, dataset: DatasetConfig) -> None:
         options, saved = self.options, self.saved
         pretrained = load_source(options.weights) if options.weights and saved is None else None
+        self.rules = Rules.current() if saved is None else saved.rules
         self.hyp = chosen_hyperparameters(options) if saved is None else saved.hyp
         self.train_split, self.val_split = load_splits(dataset)
         if saved is None:
-            model = build_detector(options, self.hyp, self.train_split, pretrained)
+            model, self.taken = build_detector(options, self.hyp, self.train_split, pretrained)
         else:
             model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
         freeze_rows(model, options.freeze)
         self.model = model.to(self.device).to(memory_format=self.layout)
         self.train_loader, self.val_loader = build_loaders(
-            self.train_split, self.val_split, options, self.hyp, self.model.size_divisor
+            self.train_split, self.val_split, options, self.hyp, self.model.size_divisor, self.rules
         )
         if saved is not None:
             saved.check_data(self.train_split.classes, len(self.train_loader))
@@ -108,9 +110,11 @@ class Trainer:
         options, hyp = self.options, self.hyp.training
         self.epochs = options.epochs
         self.schedule = Schedule(hyp, options.epochs, len(self.train_loader), options.batch_size, options.cos_lr)
-        self.optimizer = build_optimizer(
-            self.model, options.optimizer, hyp, self.schedule.weight_decay, pretrained=bool(options.weights)
-        )
+        if self.saved is None:
+            self.groups = new_groups(self.model, options.optimizer, self.rules, self.taken)
+        else:
+            self.groups = self.saved.groups(self.model)
+        self.optimizer = build_optimizer(self.model, self.groups, options.optimizer, hyp, self.schedule.weight_decay)
         self.criterion = self.model.head.build_loss(hyp.gains(options.imgsz)).to(self.device)
         self.ema = build_ema(self.model, self.schedule.updates)
         mixed = self.precision == torch.float16
@@ -271,6 +275,8 @@ class Trainer:
             "options": self.options.as_dict(),
             "hyp": self.hyp.as_dict(),
             "progress": asdict(self.progress),
+            "rules": self.rules.as_dict(),
+            "groups": groups_as_plain(self.groups),
             **self.parts.state(self.schedule),
         }
         save_checkpoint(self.weights_folder / "last.pt", {**content, "training": training})

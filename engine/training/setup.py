@@ -14,9 +14,10 @@ from engine.errors import EngineError
 from engine.options import TrainOptions
 from engine.training.anchors import check_anchors
 from engine.training.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
+from engine.training.rules import Rules
 from models import build_model
 from models.detector import Detector
-from models.weights.report import Outcome
+from models.weights.report import Outcome, TransferReport
 from models.weights.source import SourceWeights
 from models.weights.transfer import transfer_weights
 
@@ -63,7 +64,7 @@ def load_splits(dataset: DatasetConfig) -> tuple[CocoSplit, CocoSplit]:
 
 
 def build_loaders(
-    train: CocoSplit, val: CocoSplit, options: TrainOptions, hyp: Hyperparameters, stride: int
+    train: CocoSplit, val: CocoSplit, options: TrainOptions, hyp: Hyperparameters, stride: int, rules: Rules
 ) -> tuple[Loader, Loader]:
     """Loaders of augmented training batches and of rectangular validation batches.
 
@@ -79,6 +80,7 @@ def build_loaders(
         workers=options.workers,
         seed=options.seed,
         cache=options.cache or None,
+        interpolation=rules.interpolation,
     )
     # The last epochs see pictures as they will come: YOLOX, arXiv 2107.08430, section 2.
     unmixed = min(hyp.training.close_mosaic, options.epochs // 4)
@@ -95,19 +97,21 @@ def build_loaders(
 
 def build_detector(
     options: TrainOptions, hyp: Hyperparameters, split: CocoSplit, pretrained: SourceWeights | None
-) -> Detector:
+) -> tuple[Detector, TransferReport | None]:
     """A new detector for the classes of `split`, with the weights of `pretrained`, or anchors that fit the boxes.
+
+    Also what it took over, where there was something to take.
 
     Raises:
         ConfigError, EngineError: the configuration is wrong, or nothing of the weights fits it.
     """
     model = build_model(_configuration(options, pretrained), num_classes=len(split.classes))
     model.classes = split.classes
-    head_taken = pretrained is not None and _take_over(model, pretrained, options)
+    taken = None if pretrained is None else _take_over(model, pretrained, options)
     # Pretrained classes belong to the anchors that they were trained with.
-    if not (head_taken or options.noautoanchor):
+    if not ((taken is not None and taken.head_taken) or options.noautoanchor):
         check_anchors(model, split, options.imgsz, hyp.training.anchor_t, options.seed)
-    return model
+    return model, taken
 
 
 def freeze_rows(model: Detector, rows: tuple[int, ...]) -> None:
@@ -131,10 +135,10 @@ def _configuration(options: TrainOptions, pretrained: SourceWeights | None) -> A
     return pretrained.yaml
 
 
-def _take_over(model: Detector, pretrained: SourceWeights, options: TrainOptions) -> bool:
-    """Starts from a checkpoint and reports it; True where the head took classes over."""
+def _take_over(model: Detector, pretrained: SourceWeights, options: TrainOptions) -> TransferReport:
+    """Starts from a checkpoint, and says so."""
     report = transfer_weights(model, pretrained)
     if not report.keys(Outcome.TAKEN) and not report.keys(Outcome.CONVERTED):
         raise EngineError(f"{options.weights}: nothing of it fits this model; check --cfg, or start without --weights")
     log.info("weights: %s (%s)\n%s", options.weights, pretrained.origin, report.table())
-    return report.head_taken
+    return report

@@ -5,6 +5,8 @@ The entry `training` of the checkpoint:
     options, hyp   what the training was started with
     schedule       epochs, batches per epoch, batch size, shape; with them the epoch gives every rate
     progress       see `Progress`
+    rules          see `engine.training.rules`; missing in files of older versions, and so is
+    groups         parameters, factors and flags of the optimiser's groups, in its order
     model          state dict of the trained weights; the checkpoint's own `model` is their moving average
     ema_updates    how many updates that average has seen
     optimizer, scaler   their state dicts
@@ -27,7 +29,9 @@ from engine.checkpoint import load_checkpoint
 from engine.errors import EngineError
 from engine.options import ResumeOptions, TrainOptions
 from engine.training.hyperparameters import Hyperparameters, parse_hyperparameters
+from engine.training.optimizer import Group, groups_before_they_were_stored, stored_groups
 from engine.training.random_state import random_states, set_random_states
+from engine.training.rules import Rules
 from engine.training.schedule import Schedule
 from files.classes import Classes
 
@@ -76,6 +80,27 @@ class SavedTraining:
     def state(self) -> Mapping[str, Any]:
         """The entry `training`."""
         return self.content["training"]
+
+    @property
+    def rules(self) -> Rules:
+        """Those that the training began with.
+
+        Raises:
+            EngineError: they are none that are known here.
+        """
+        if "rules" in self.state:
+            return Rules.from_dict(self.state["rules"], str(self.path))
+        return Rules.before_they_were_stored(self.options)
+
+    def groups(self, model: nn.Module) -> tuple[Group, ...]:
+        """The groups of the optimiser that the training began with.
+
+        Raises:
+            EngineError: they are not those of the model.
+        """
+        if "groups" in self.state:
+            return stored_groups(self.state["groups"], model, str(self.path))
+        return groups_before_they_were_stored(model, self.options)
 
     def check_data(self, classes: Classes, batches: int) -> None:
         """Compares the data set with the one that the training began with.

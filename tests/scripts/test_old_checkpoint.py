@@ -2,7 +2,7 @@
 
 `last_ef925d5.pt` was written there after two of four epochs of a tiny SAConv2d detector on the six squares of
 `write_squares`; `end_ef925d5.npz` holds the weights that the same commit had after all four, and their average. It
-knows no rules and no names of groups yet: the old ones must be found. Rates are high, so that a rule that differs shows.
+knows no rules and no names of groups yet: the old ones must be found. Rates are high, so that another rule shows.
 """
 
 from __future__ import annotations
@@ -33,11 +33,26 @@ def last(tmp_path: Path, write_squares: Callable[..., None]) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [("rules", "rule interpolation: 'cubic' is not"), ("groups", "its optimiser groups are damaged")],
+)
+def test_what_it_goes_by_is_checked(last: Path, entry: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = load_checkpoint(last)
+    content["training"][entry] = {"bias_warmup": "all", "interpolation": "cubic"}
+    save_checkpoint(last, content)
+    assert run_cli(main, ["--resume", str(last)]) == 2
+    assert f"error: {last}: {message}" in capsys.readouterr().err
+
+
 def test_it_goes_on_and_ends_as_before(last: Path) -> None:
     assert "rules" not in load_checkpoint(last)["training"]
     assert run_cli(main, ["--resume", str(last)]) == 0
     content = load_checkpoint(last)
     assert content["training"]["progress"]["epoch"] == 4
+    # From now on it says what it goes by.
+    assert content["training"]["rules"] == {"bias_warmup": "all", "interpolation": "area"}
+    assert content["training"]["groups"][0]["names"][0] == "model.1.switch.bias"
     states = {"average": content["model"], "trained": content["training"]["model"]}
     with np.load(DATA / "end_ef925d5.npz") as end:
         assert {*end} == {f"{kind}/{key}" for kind, state in states.items() for key in state}

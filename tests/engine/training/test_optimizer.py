@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -10,10 +13,21 @@ from torch import nn
 
 from engine.errors import EngineError
 from engine.training.hyperparameters import TrainingHyperparameters
-from engine.training.optimizer import build_optimizer
+from engine.training.optimizer import build_optimizer, groups_as_plain, new_groups, stored_groups
+from engine.training.rules import Rules
 from engine.training.schedule import Schedule
+from models.weights.report import Outcome, Transfer, TransferReport
 
 HYP = TrainingHyperparameters()
+
+
+def optimizer_of(model: nn.Module, name: str = "SGD", taken: TransferReport | None = None) -> torch.optim.Optimizer:
+    return build_optimizer(model, new_groups(model, name, Rules.current(), taken), name, HYP, 0.01)
+
+
+def report(model: nn.Module, outcome: Outcome, from_plain: bool = False) -> TransferReport:
+    """Everything of the model has the same outcome."""
+    return TransferReport((Transfer(0, outcome, "", tuple(model.state_dict()), 0, from_plain),), (), False)
 
 
 def small_model() -> nn.Module:
@@ -23,7 +37,7 @@ def small_model() -> nn.Module:
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_only_kernels_are_decayed_and_nothing_is_left_out(name: str) -> None:
     model = small_model()
-    optimizer = build_optimizer(model, name, HYP, 0.01)
+    optimizer = optimizer_of(model, name)
     decayed = [p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]]
     assert {id(p) for p in decayed} == {id(model[0].weight), id(model[2].weight)}
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
@@ -32,13 +46,13 @@ def test_only_kernels_are_decayed_and_nothing_is_left_out(name: str) -> None:
 def test_frozen_parameters_are_left_out() -> None:
     model = small_model()
     model[0].requires_grad_(False)
-    optimizer = build_optimizer(model, "SGD", HYP, 0.01)
+    optimizer = optimizer_of(model)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 4
 
 
 def test_unknown_optimizer_is_one_line() -> None:
     with pytest.raises(EngineError, match="--optimizer Lion: unknown; use one of SGD, Adam, AdamW"):
-        build_optimizer(small_model(), "Lion", HYP, 0.0)
+        optimizer_of(small_model(), "Lion")
 
 
 class Paced(nn.Module):
@@ -58,7 +72,7 @@ class Paced(nn.Module):
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_a_block_can_slow_its_parameters_down(name: str) -> None:
     model = nn.Sequential(Paced(), nn.BatchNorm2d(2))
-    optimizer = build_optimizer(model, name, HYP, 0.01)
+    optimizer = optimizer_of(model, name)
     Schedule(HYP, 100, 50, 16).apply(optimizer, 0, 1000)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert len(rates) == len(list(model.parameters()))
@@ -70,22 +84,80 @@ def test_a_block_can_slow_its_parameters_down(name: str) -> None:
 @pytest.mark.parametrize(("name", "factors"), [("SGD", (2.0, 30.0)), ("Adam", (0.1, 0.1)), ("AdamW", (0.1, 0.1))])
 def test_pretrained_kernels_allow_another_pace_under_sgd(name: str, factors: tuple[float, float]) -> None:
     block = Paced()
-    optimizer = build_optimizer(block, name, HYP, 0.01, pretrained=True)
+    optimizer = optimizer_of(block, name, report(block, Outcome.CONVERTED, from_plain=True))
     schedule = Schedule(HYP, 100, 50, 16)
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     assert len(groups) == len(list(block.parameters()))
     schedule.apply(optimizer, 0, 0)
-    warm = HYP.warmup_bias_lr
-    assert groups[id(block.conv.bias)]["lr"] == warm
-    assert groups[id(block.context.bias)]["lr"] == pytest.approx(0 if name == "SGD" else 0.1 * warm)
+    assert groups[id(block.conv.bias)]["lr"] == HYP.warmup_bias_lr
+    assert groups[id(block.context.bias)]["lr"] == 0
     schedule.apply(optimizer, 0, 1000)
     for parameter, factor in ((block.context.weight, factors[0]), (block.difference, factors[1]), (block.conv.bias, 1)):
         assert groups[id(parameter)]["lr"] == pytest.approx(HYP.lr0 * factor)
     assert groups[id(block.context.bias)]["weight_decay"] == 0
 
 
+def factor_of_difference(block: Paced, taken: TransferReport | None) -> float:
+    groups = new_groups(block, "SGD", Rules.current(), taken)
+    return next(group.rate_factor for group in groups if "difference" in group.names)
+
+
+def test_the_pace_follows_from_what_was_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = Paced()
+    assert factor_of_difference(block, None) == 0.1
+    assert factor_of_difference(block, report(block, Outcome.LEFT)) == 0.1
+    assert factor_of_difference(block, report(block, Outcome.CONVERTED, from_plain=True)) == 30
+    # Trained before, as the same block: as after a takeover, unless the block says otherwise.
+    assert factor_of_difference(block, report(block, Outcome.TAKEN)) == 30
+    monkeypatch.setattr(Paced, "continued_rate_factors", {"difference": 5.0}, raising=False)
+    assert factor_of_difference(block, report(block, Outcome.TAKEN)) == 5
+    assert factor_of_difference(block, report(block, Outcome.CONVERTED)) == 5
+    assert factor_of_difference(block, report(block, Outcome.CONVERTED, from_plain=True)) == 30
+
+
 def test_a_block_with_one_pace_keeps_it_when_pretrained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Paced, "finetune_rate_factors")
     block = Paced()
-    optimizer = build_optimizer(block, "SGD", HYP, 0.01, pretrained=True)
-    assert {id(p): g["rate_factor"] for g in optimizer.param_groups for p in g["params"]}[id(block.difference)] == 0.1
+    for outcome in Outcome:
+        assert factor_of_difference(block, report(block, outcome, from_plain=True)) == 0.1
+
+
+def test_biases_without_a_factor_warm_up_from_above() -> None:
+    for rule, expected in (("unstated", {"conv.bias"}), ("all", {"conv.bias", "context.bias"})):
+        groups = new_groups(Paced(), "SGD", Rules(bias_warmup=rule), None)
+        assert {name for group in groups if group.is_bias for name in group.names} == expected
+
+
+def test_groups_are_stored_as_plain_values() -> None:
+    block = Paced()
+    groups = new_groups(block, "SGD", Rules.current(), None)
+    stored = json.loads(json.dumps(groups_as_plain(groups)))
+    assert stored_groups(stored, block, "last.pt") == groups
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda groups: groups[0].update(rate_factor=-1.0), "damaged"),
+        (lambda groups: groups[0].update(rate_factor=math.nan), "damaged"),
+        (lambda groups: groups[0].update(rate_factor="fast"), "damaged"),
+        (lambda groups: groups[0].update(is_bias="yes"), "damaged"),
+        (lambda groups: groups[0].update(decayed=None), "damaged"),
+        (lambda groups: groups[0].update(names=3), "damaged"),
+        (lambda groups: groups[0].update(names=[3]), "damaged"),
+        (lambda groups: groups[0].update(extra=3), "damaged"),
+        (lambda groups: groups[0].pop("names"), "damaged"),
+        (lambda groups: groups.append("conv"), "damaged"),
+        (lambda groups: groups.pop(), "do not name the parameters of its model"),
+        (lambda groups: groups[0]["names"].append("conv.bias"), "do not name the parameters of its model"),
+        (lambda groups: groups[0]["names"].append("other"), "do not name the parameters of its model"),
+    ],
+)
+def test_nonsense_among_stored_groups_is_one_line(change: Callable[[Any], object], message: str) -> None:
+    block = Paced()
+    stored = groups_as_plain(new_groups(block, "SGD", Rules.current(), None))
+    change(stored)
+    with pytest.raises(EngineError, match=rf"^a/last\.pt: its optimiser groups .*{message}.*--weights a/last\.pt$"):
+        stored_groups(stored, block, "a/last.pt")
+    with pytest.raises(EngineError, match="damaged"):
+        stored_groups(3, block, "a/last.pt")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from engine.training.hyperparameters import TrainingHyperparameters
-from engine.training.optimizer import build_optimizer
+from engine.training.optimizer import build_optimizer, new_groups
+from engine.training.rules import Rules
 from engine.training.schedule import Schedule
 
 HYP = TrainingHyperparameters()
@@ -14,6 +16,11 @@ HYP = TrainingHyperparameters()
 
 def small_model() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+
+
+def small_optimizer() -> torch.optim.Optimizer:
+    model = small_model()
+    return build_optimizer(model, new_groups(model, "SGD", Rules.current(), None), "SGD", HYP, 0.01)
 
 
 def test_schedule_ends() -> None:
@@ -27,7 +34,7 @@ def test_schedule_ends() -> None:
 
 
 def test_warmup_raises_kernels_and_lowers_biases() -> None:
-    optimizer = build_optimizer(small_model(), "SGD", HYP, 0.01)
+    optimizer = small_optimizer()
     schedule = Schedule(HYP, 100, 50, 16)
     assert schedule.warmup == 150
     history = []
@@ -58,7 +65,7 @@ def test_updates_count_every_step() -> None:
 
 def test_no_warmup() -> None:
     schedule = Schedule(HYP.model_copy(update={"warmup_epochs": 0.0}), 10, 5, 16)
-    optimizer = build_optimizer(small_model(), "SGD", HYP, 0.01)
+    optimizer = small_optimizer()
     schedule.apply(optimizer, 0, 0)
     assert {group["lr"] for group in optimizer.param_groups} == {HYP.lr0}
     assert schedule.accumulate_at(0) == 4
