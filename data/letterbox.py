@@ -96,12 +96,20 @@ class Letterbox:
         return np.ascontiguousarray(image)
 
     def boxes_to_input(self, boxes_xyxy: np.ndarray) -> np.ndarray:
-        """Boxes `(N, 4)` in pixels of the picture -> float32, in pixels of the network input."""
-        boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-        return (boxes * np.tile(self.scale_xy, 2) + np.tile((self.pad_left, self.pad_top), 2)).astype(np.float32)
+        """Boxes in pixels of the picture `(N, 4)` to boxes in pixels of the network input, `(N, 4)` float32."""
+        boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)  # (N, 4)
+        scale = np.tile(self.scale_xy, 2)  # (4,): x, y, x, y
+        offset = np.tile((self.pad_left, self.pad_top), 2)  # (4,)
+        return (boxes * scale + offset).astype(np.float32)  # (N, 4)
 
     def boxes_to_image(self, boxes_xyxy: np.ndarray) -> np.ndarray:
-        """Boxes `(N, 4)` in pixels of the network input -> float32, in pixels of the picture, clipped to it."""
-        boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-        boxes = (boxes - np.tile((self.pad_left, self.pad_top), 2)) / np.tile(self.scale_xy, 2)
-        return np.clip(boxes, 0, np.tile(self.image_hw[::-1], 2)).astype(np.float32)
+        """Boxes in pixels of the network input `(N, 4)` to boxes in pixels of the picture, `(N, 4)` float32.
+
+        They are clipped to the picture. A box that lies in the border alone is left without area.
+        """
+        boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)  # (N, 4)
+        offset = np.tile((self.pad_left, self.pad_top), 2)  # (4,): x, y, x, y
+        scale = np.tile(self.scale_xy, 2)  # (4,)
+        boxes = (boxes - offset) / scale  # (N, 4)
+        limits = np.tile(self.image_hw[::-1], 2)  # (4,): width, height, width, height
+        return np.clip(boxes, 0, limits).astype(np.float32)  # (N, 4)

@@ -14,11 +14,13 @@ from data.augment.base import Augmentation, Sample, register_augmentation
 from data.letterbox import PAD_VALUE
 
 MIN_SIDE = 2.0
-"""Pixels; a box whose width or height is not more than this after the warp is left out."""
+"""Pixels; a box whose width or height is not more than this after the warp is dropped."""
 MAX_ASPECT = 100.0
-"""A box whose sides differ by this factor or more is left out."""
+"""A box whose sides differ by this factor or more is dropped."""
 MIN_AREA_SHARE = 0.1
-"""A box of which no more than this share is left inside the image, rotation's growth included, is left out."""
+"""A box is dropped when no more than this share of it is left inside the image.
+
+The share compares the upright box after the warp with the one before, so that the growth by rotation counts."""
 
 
 @register_augmentation
@@ -52,7 +54,8 @@ class Affine(Augmentation):
         shear_x, shear_y = np.tan(np.radians(rng.uniform(-self.shear, self.shear, 2)))
         tilt_x, tilt_y = rng.uniform(-self.perspective, self.perspective, 2)
         shift_x, shift_y = rng.uniform(-self.translate, self.translate, 2)
-        # the middle of the image goes to the middle of the input, by whole pixels
+        # Where the middle of the image lands, in pixels of the input. Without a shift it is the middle of the input,
+        # to a whole pixel, so that nothing is resampled.
         middle_x = (input_width - width) // 2 + width / 2 + shift_x * input_width
         middle_y = (input_height - height) // 2 + height / 2 + shift_y * input_height
         cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
@@ -70,9 +73,9 @@ def warp_image(image: np.ndarray, matrix: np.ndarray, input_hw: tuple[int, int])
     shift = matrix[:2, 2]
     if np.array_equal(matrix[:, :2], np.eye(3)[:, :2]) and matrix[2, 2] == 1 and (shift == shift.round()).all():
         return _move_image(image, int(shift[0]), int(shift[1]), input_hw)
-    # OpenCV counts from the centre of the first pixel, boxes from its corner
+    # OpenCV counts from the centre of the first pixel, boxes from its corner.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    matrix = np.linalg.inv(half) @ matrix @ half
+    matrix = np.linalg.inv(half) @ matrix @ half  # (3, 3)
     grey = (PAD_VALUE,) * 3
     if np.array_equal(matrix[2], (0, 0, 1)):
         return cv2.warpAffine(image, matrix[:2], (width, height), borderMode=cv2.BORDER_CONSTANT, borderValue=grey)
@@ -103,18 +106,19 @@ def warp_boxes(
     Returns:
         Boxes `(n, 4)` float32 in pixels after the warp, and a mask `(n,)`.
     """
-    corners = np.ones((len(boxes_xyxy), 4, 3))
+    corners = np.ones((len(boxes_xyxy), 4, 3))  # (n, 4 corners, 3): homogeneous x, y, 1
     corners[..., 0] = boxes_xyxy[:, [0, 2, 2, 0]]
     corners[..., 1] = boxes_xyxy[:, [1, 1, 3, 3]]
-    warped = corners @ matrix.T
-    # a corner behind the horizon has no place in the picture
-    in_front = (warped[..., 2] > 1e-6).all(1)
-    points = warped[..., :2] / np.where(warped[..., 2:] > 1e-6, warped[..., 2:], 1.0)
-    boxes = np.concatenate((points.min(1), points.max(1)), 1) if len(points) else np.zeros((0, 4))
-    boxes = boxes.clip(0, np.tile(input_hw[::-1], 2))
-    before = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).astype(np.float64) * zoom
-    sides = boxes[:, 2:] - boxes[:, :2]
-    aspect = sides.max(1, initial=0) / sides.min(1, initial=np.inf).clip(1e-9)
-    share = sides.prod(1) / before.prod(1).clip(1e-9)
-    keep = in_front & (sides > MIN_SIDE).all(1) & (aspect < MAX_ASPECT) & (share > MIN_AREA_SHARE)
+    warped = corners @ matrix.T  # (n, 4, 3)
+    # A corner behind the horizon has no place in the picture, and the division would mirror it.
+    in_front = (warped[..., 2] > 1e-6).all(1)  # (n,)
+    points = warped[..., :2] / np.where(warped[..., 2:] > 1e-6, warped[..., 2:], 1.0)  # (n, 4, 2)
+    # The upright box around the four corners. A minimum over no boxes is an error, hence the other case.
+    boxes = np.concatenate((points.min(1), points.max(1)), 1) if len(points) else np.zeros((0, 4))  # (n, 4)
+    boxes = boxes.clip(0, np.tile(input_hw[::-1], 2))  # (n, 4)
+    before = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).astype(np.float64) * zoom  # (n, 2): sides if nothing were cut off
+    sides = boxes[:, 2:] - boxes[:, :2]  # (n, 2)
+    aspect = sides.max(1, initial=0) / sides.min(1, initial=np.inf).clip(1e-9)  # (n,), at least 1
+    share = sides.prod(1) / before.prod(1).clip(1e-9)  # (n,)
+    keep = in_front & (sides > MIN_SIDE).all(1) & (aspect < MAX_ASPECT) & (share > MIN_AREA_SHARE)  # (n,)
     return boxes.astype(np.float32), keep

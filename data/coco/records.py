@@ -136,7 +136,7 @@ def load_coco(
 
 
 def _scan(content: bytes, annotations: Path, images: Path, names: tuple[str, ...] | None, progress: bool) -> CocoSplit:
-    """Read everything anew."""
+    """Reads and checks the file and its images, without the cache."""
     tables = parse_coco(content, annotations)
     classes, unused = _classes(tables, names, annotations)
     columns = zip(
@@ -172,15 +172,18 @@ def _check_same_classes(split: CocoSplit, like: CocoSplit) -> None:
 def _records(
     tables: CocoTables, entries: Sequence[ImageEntry], class_ids: tuple[int, ...]
 ) -> tuple[tuple[ImageRecord, ...], ScanReport]:
-    """Clean the boxes and hand them to their images."""
-    image_order = np.argsort(tables.image_ids, kind="stable")
-    owner = image_order[np.searchsorted(tables.image_ids, tables.annotation_images, sorter=image_order)]
-    labels = _labels(tables.annotation_categories, class_ids)
-    limits = np.stack((tables.widths, tables.heights), 1)[owner].astype(np.float64)
-    boxes, keep, clipped, dropped = _clean_boxes(tables.boxes_xywh, limits, labels >= 0)
-    rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(owner[rows], kind="stable")]
-    boxes, crowd = boxes[rows].astype(np.float32), tables.crowd[rows]
+    """Cleans the boxes and hands them to their images; M images, N annotations, of which n are kept."""
+    # Annotations name their image by id. `owner` is its index, found by a search in the sorted ids.
+    image_order = np.argsort(tables.image_ids, kind="stable")  # (M,)
+    owner = image_order[np.searchsorted(tables.image_ids, tables.annotation_images, sorter=image_order)]  # (N,)
+    labels = _labels(tables.annotation_categories, class_ids)  # (N,)
+    sizes_wh = np.stack((tables.widths, tables.heights), 1)  # (M, 2)
+    limits = sizes_wh[owner].astype(np.float64)  # (N, 2)
+    boxes, keep, clipped, dropped = _clean_boxes(tables.boxes_xywh, limits, labels >= 0)  # (N, 4), (N,)
+    rows = np.flatnonzero(keep)  # (n,)
+    # Ordered by image. A stable sort keeps the file's order among the boxes of one image.
+    rows = rows[np.argsort(owner[rows], kind="stable")]  # (n,)
+    boxes, crowd = boxes[rows].astype(np.float32), tables.crowd[rows]  # (n, 4), (n,)
     records = _split_rows(entries, owner[rows], boxes, labels[rows], crowd)
     empty = sum(len(record.labels) == 0 for record in records)
     return records, ScanReport(len(entries), len(rows), empty, int(crowd.sum()), clipped, dropped)
@@ -193,9 +196,15 @@ def _split_rows(
     labels: np.ndarray,
     crowd: np.ndarray,
 ) -> tuple[ImageRecord, ...]:
-    """Rows sorted by `owner` (index of the image) -> records whose arrays are views."""
+    """Records, one for each of M images, whose arrays are views.
+
+    Args:
+        owner: `(n,)` index of each row's image, ascending.
+        boxes, labels, crowd: `(n, 4)`, `(n,)`, `(n,)`.
+    """
     entries = list(entries)
-    bounds = np.searchsorted(owner, np.arange(len(entries) + 1)).tolist()
+    # The rows of image i are bounds[i] to bounds[i + 1], an empty range where it has none.
+    bounds = np.searchsorted(owner, np.arange(len(entries) + 1)).tolist()  # M + 1 numbers
     return tuple(
         ImageRecord(
             *(entry.image_id, entry.path, entry.width, entry.height),
@@ -206,32 +215,43 @@ def _split_rows(
 
 
 def _labels(categories: np.ndarray, class_ids: tuple[int, ...]) -> np.ndarray:
-    """Category ids -> classes, -1 for those that are not used."""
-    order = np.argsort(class_ids)
-    position = np.searchsorted(np.asarray(class_ids)[order], categories).clip(max=len(class_ids) - 1)
-    labels = order[position]
-    return np.where(np.asarray(class_ids)[labels] == categories, labels, -1).astype(np.int64)
+    """Category ids `(N,)` to classes `(N,)`, -1 for those that are not used."""
+    order = np.argsort(class_ids)  # (nc,)
+    # An id above all others would be found at nc, which is no class.
+    position = np.searchsorted(np.asarray(class_ids)[order], categories).clip(max=len(class_ids) - 1)  # (N,)
+    labels = order[position]  # (N,): the right class, or that of the next greater id
+    return np.where(np.asarray(class_ids)[labels] == categories, labels, -1).astype(np.int64)  # (N,)
 
 
 def _clean_boxes(
     boxes_xywh: np.ndarray, limits_wh: np.ndarray, used: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, int, dict[str, int]]:
-    """Corners clipped to the image, which rows to keep, how many were clipped, and how many dropped by reason."""
-    finite = np.isfinite(boxes_xywh).all(1)
-    corners = np.where(finite[:, None], boxes_xywh, 0.0)
-    corners[:, 2:] += corners[:, :2]
-    bounds = np.tile(limits_wh, 2)
-    inside = np.clip(corners, 0.0, bounds)
-    size = np.where(finite[:, None], boxes_xywh[:, 2:], 0.0)
-    reasons = {
+    """Clips boxes to their images and finds those that cannot be trained on.
+
+    Args:
+        boxes_xywh: `(N, 4)` left, top, width, height in pixels; any values.
+        limits_wh: `(N, 2)` width and height of each box's image, pixels.
+        used: `(N,)` whether the box's category is one of the classes.
+
+    Returns:
+        Corners `(N, 4)`, which rows to keep `(N,)`, how many of these were clipped, how many were dropped by reason.
+    """
+    finite = np.isfinite(boxes_xywh).all(1)  # (N,)
+    corners = np.where(finite[:, None], boxes_xywh, 0.0)  # (N, 4) xywh
+    corners[:, 2:] += corners[:, :2]  # now xyxy
+    bounds = np.tile(limits_wh, 2)  # (N, 4): width, height, width, height
+    inside = np.clip(corners, 0.0, bounds)  # (N, 4) xyxy
+    size = np.where(finite[:, None], boxes_xywh[:, 2:], 0.0)  # (N, 2)
+    reasons = {  # each (N,)
         "of unused categories": ~used,
         "not finite": ~finite,
         "inverted": (size < 0).any(1),
         "of no area": (size == 0).any(1),
-        # compared as float32, which is what training sees
+        # What is left has no width or no height, as float32, which is what training sees: (N, 1, 2) sides.
         "outside the image": (np.diff(inside.astype(np.float32).reshape(-1, 2, 2), axis=1) <= 0).any((1, 2)),
     }
-    keep = np.ones(len(corners), bool)
+    # A box is counted once, under the first reason that holds.
+    keep = np.ones(len(corners), bool)  # (N,)
     dropped = {}
     for reason, rows in reasons.items():
         if number := int((keep & rows).sum()):

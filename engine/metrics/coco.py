@@ -147,10 +147,12 @@ class GroundTruth:
         return self._collect(evaluation)
 
     def _collect(self, evaluation: COCOeval) -> CocoMetrics:
-        order = {category_id: row for row, category_id in enumerate(evaluation.params.catIds)}  # pycocotools sorts ids
-        # (IoU, recall, class, area, detections): the whole area range, 100 detections; -1 marks "no annotations"
-        precision = evaluation.eval["precision"][:, :, [order[i] for i in self.classes.ids], 0, -1]
-        precision = np.where(precision < 0, np.nan, precision)
+        """The figures of a finished evaluation; 10 IoU thresholds, 101 recall points, nc classes."""
+        # pycocotools sorts the category ids; ours are in class order.
+        order = {category_id: row for row, category_id in enumerate(evaluation.params.catIds)}
+        # (10, 101, nc, 4 ranges of area, 3 limits of detections). Taken are all areas and 100 detections.
+        precision = evaluation.eval["precision"][:, :, [order[i] for i in self.classes.ids], 0, -1]  # (10, 101, nc)
+        precision = np.where(precision < 0, np.nan, precision)  # -1 marks a class without annotations
         classes = tuple(
             ClassMetrics(
                 name, images, instances, ap=float(precision[:, :, k].mean()), ap50=float(precision[0, :, k].mean())
@@ -160,7 +162,8 @@ class GroundTruth:
         figures = {
             name: math.nan if value < 0 else float(value) for name, value in zip(FIGURES, evaluation.stats, strict=True)
         }
-        return CocoMetrics(figures, classes, np.ascontiguousarray(precision[0].T), len(self.image_ids))
+        precision50 = np.ascontiguousarray(precision[0].T)  # (nc, 101), at IoU 0.50
+        return CocoMetrics(figures, classes, precision50, len(self.image_ids))
 
 
 class CocoEvaluator(GroundTruth):
@@ -212,9 +215,9 @@ def _evaluated(
 ) -> list[dict[str, Any]]:
     """The fields pycocotools needs, of the annotations it can judge.
 
-    Boxes of no area stay (nothing can match them: a miss, as pycocotools counts it on the JSON itself); boxes that are
-    inverted or not finite go, since no overlap is defined for them. Ids are new and begin at 1, because pycocotools
-    takes a match with an annotation of id 0 for no match.
+    Boxes of no area are kept. Nothing can match them, so each is a miss, as pycocotools counts it on the JSON itself.
+    Boxes that are inverted or not finite are dropped, since no overlap is defined for them. Ids are new and begin at 1,
+    because pycocotools takes a match with an annotation of id 0 for no match.
     """
     kept: list[dict[str, Any]] = []
     for entry in entries:

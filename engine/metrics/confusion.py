@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-CROWD_COVER = 0.5  # a box with at least this share of its area inside a crowd region of its class is no false alarm
+CROWD_COVER = 0.5
+"""A box with at least this share of its area inside a crowd region of its class is no false alarm."""
 
 
 class ConfusionMatrix:
@@ -33,18 +34,19 @@ class ConfusionMatrix:
             predictions: `(n, 6)` x1, y1, x2, y2, score, class.
             boxes_xyxy: `(m, 4)` true boxes.
             labels: `(m,)` their classes.
-            crowd: `(m,)` bool, the box marks a crowd: neither a miss nor a false alarm where it is.
+            crowd: `(m,)` bool, the box marks a crowd: it cannot be missed, and detections inside are no false alarms.
         """
-        predictions = predictions[predictions[:, 4] > self.conf_thres]
-        predicted = predictions[:, 5].astype(np.int64)
-        single_boxes, single_labels = boxes_xyxy[~crowd], labels[~crowd]
-        iou = box_iou(_tensor(single_boxes), _tensor(predictions[:, :4])).numpy()
-        paired_true, paired_predicted = _greedy_pairs(iou, self.iou_thres)
+        predictions = predictions[predictions[:, 4] > self.conf_thres]  # (p, 6)
+        predicted = predictions[:, 5].astype(np.int64)  # (p,)
+        single_boxes, single_labels = boxes_xyxy[~crowd], labels[~crowd]  # (s, 4), (s,)
+        iou = box_iou(_tensor(single_boxes), _tensor(predictions[:, :4])).numpy()  # (s, p)
+        paired_true, paired_predicted = _greedy_pairs(iou, self.iou_thres)  # as many rows as columns of `iou`
+        # `add.at` counts a cell as often as it is named, which `+=` would not.
         np.add.at(self.counts, (single_labels[paired_true], predicted[paired_predicted]), 1)
 
         missed = np.delete(single_labels, paired_true)
-        self.counts[:-1, -1] += np.bincount(missed, minlength=self.num_classes)
-        excused = _inside_crowd(predictions, boxes_xyxy[crowd], labels[crowd])
+        self.counts[:-1, -1] += np.bincount(missed, minlength=self.num_classes)  # (nc,)
+        excused = _inside_crowd(predictions, boxes_xyxy[crowd], labels[crowd])  # (p,)
         excused[paired_predicted] = True
         self.counts[-1, :-1] += np.bincount(predicted[~excused], minlength=self.num_classes)
 
@@ -68,13 +70,14 @@ def _greedy_pairs(iou: np.ndarray, threshold: float) -> tuple[list[int], list[in
 
 
 def _inside_crowd(predictions: np.ndarray, crowd_xyxy: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`(n,)` bool: the prediction lies mostly inside a crowd region of its own class."""
-    boxes = predictions[:, None, :4]
-    top_left = np.maximum(boxes[..., :2], crowd_xyxy[None, :, :2])
-    bottom_right = np.minimum(boxes[..., 2:], crowd_xyxy[None, :, 2:])
-    covered = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(axis=2)
-    return ((covered >= CROWD_COVER * area) & (predictions[:, None, 5] == labels[None])).any(axis=1)
+    """`(p,)` bool: the prediction lies mostly inside one of c crowd regions of its own class."""
+    boxes = predictions[:, None, :4]  # (p, 1, 4)
+    top_left = np.maximum(boxes[..., :2], crowd_xyxy[None, :, :2])  # (p, c, 2)
+    bottom_right = np.minimum(boxes[..., 2:], crowd_xyxy[None, :, 2:])  # (p, c, 2)
+    covered = np.clip(bottom_right - top_left, 0, None).prod(axis=2)  # (p, c): common area
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(axis=2)  # (p, 1): of the prediction alone, unlike in an IoU
+    same_class = predictions[:, None, 5] == labels[None]  # (p, c)
+    return ((covered >= CROWD_COVER * area) & same_class).any(axis=1)  # (p,)
 
 
 def _tensor(boxes: np.ndarray) -> torch.Tensor:
