@@ -1,6 +1,6 @@
 """The YAML that names a data set, read and checked.
 
-path: ../my-data            # root of everything below, relative to this file; may be left out
+path: ../my-data            # root of everything below, relative to this file; optional
 train: {images: images/train, annotations: annotations/train.json}
 val: {images: images/val, annotations: annotations/val.json}
 names: [cat, dog]           # optional: the categories to use, in class order
@@ -85,7 +85,7 @@ class DatasetConfig(BaseModel):
         if isinstance(names, list | tuple):
             for name in names:
                 if names.count(name) > 1:
-                    raise ValueError(f"{name!r} stands there twice; give every class its own name")
+                    raise ValueError(f"{name!r} occurs twice; give every class its own name")
         return names
 
 

@@ -28,7 +28,7 @@ MAX_OBJECTS = 5
 MIN_SIDE, MAX_SIDE = 24, 90
 """Range of an object's diameter in pixels, drawn log-uniformly."""
 MAX_OCCLUSION = 0.5
-"""An object of which a larger share is covered or cut off by the border is not drawn at all."""
+"""An object is not drawn when a larger share of it is covered, or cut off by the border."""
 IMAGE_SIZES_HW = ((160, 160), (128, 160), (160, 128))
 CLASS_NAMES = ("circle", "triangle", "square", "cross")
 HUE_SPREAD = 18
@@ -253,7 +253,7 @@ def _draw_clutter(rng: np.random.Generator, image: np.ndarray) -> None:
 
 
 def _place_shapes(rng: np.random.Generator, height: int, width: int) -> list[Shape]:
-    """One to `MAX_OBJECTS` shapes, back to front; mostly apart, sometimes one upon the other."""
+    """One to `MAX_OBJECTS` shapes, back to front; mostly apart, sometimes overlapping."""
     shapes: list[Shape] = []
     for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
         label = int(rng.integers(len(CLASS_NAMES)))
@@ -282,7 +282,7 @@ def _covered(below: Shape, above: Shape) -> float:
 
 
 def _visible(shapes: list[Shape]) -> list[Shape]:
-    """Leaves out what the border or the shapes in front hide for the greater part, so that it is not drawn either."""
+    """Drops shapes that the border or the shapes in front hide for the greater part: they are not drawn either."""
     kept: list[Shape] = []
     hidden: np.ndarray | None = None
     for shape in reversed(shapes):

@@ -24,13 +24,13 @@ def non_max_suppression(
 ) -> list[Tensor]:
     """Keeps, per image, the boxes that no better box of the same class overlaps.
 
-    A box's score is objectness times class probability. Anchors with a number in them that is not finite are dropped.
+    A box's score is objectness times class probability. Anchors with any number that is not finite are dropped.
 
     Args:
         decoded: `(B, anchors, 5 + nc)`: cx, cy, w, h in input pixels, objectness and class probabilities in [0, 1];
             any floating type (scores are computed in float32).
         conf_thres: objectness and score must both be above it, [0, 1].
-        iou_thres: of two boxes of a class whose IoU is above it, the one with the lower score goes, [0, 1].
+        iou_thres: of two boxes of a class whose IoU is above it, the one with the lower score is dropped, [0, 1].
         max_det: at most this many boxes per image, the best ones.
         classes: class indices to keep; None keeps all.
         agnostic: boxes suppress each other across classes as well.
@@ -49,7 +49,7 @@ def non_max_suppression(
     for name, value in (("conf_thres", conf_thres), ("iou_thres", iou_thres)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must lie in [0, 1], got {value}")
-    # Most anchors go here, before anything is copied or converted; a comparison with NaN is False.
+    # Most anchors are dropped here, before anything is copied or converted. A comparison with NaN is False.
     likely = decoded[..., 4] > conf_thres
     kept = []
     for image_rows, image_likely in zip(decoded, likely, strict=True):

@@ -64,7 +64,7 @@ class Augmentation(BaseModel):
 
     Attributes:
         order: augmentations run in ascending order.
-        mixes: puts several images together; left out in the last epochs of a training.
+        mixes: puts several images together; skipped in the last epochs of a training.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

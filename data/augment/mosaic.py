@@ -46,7 +46,7 @@ class Mosaic(Augmentation):
 
 
 def _paste(canvas: np.ndarray, tile: np.ndarray, left: int, top: int) -> None:
-    """Copy a tile to (left, top) of the canvas; what lies outside is left out."""
+    """Copy a tile to (left, top) of the canvas; what lies outside is cut off."""
     bottom, right = min(top + tile.shape[0], canvas.shape[0]), min(left + tile.shape[1], canvas.shape[1])
     x, y = max(left, 0), max(top, 0)
     canvas[y:bottom, x:right] = tile[y - top : bottom - top, x - left : right - left]

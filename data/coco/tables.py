@@ -1,7 +1,7 @@
 """The tables of a COCO annotation file as arrays, each column checked.
 
-A file like COCO's training annotations has 860,000 boxes, so that types are checked by the set of those that occur, and
-rows are looked at one by one only to say which of them is wrong.
+A file like COCO's training annotations has 860,000 boxes. So a column's types are checked as the set of those that
+occur, and single rows are looked at only to say which of them is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CocoTables:
         image_ids (I,) int64, file_names, widths and heights (I,) int64: the images, sizes in pixels.
         category_ids (K,) int64, category_names: the categories.
         annotation_ids, annotation_images, annotation_categories (N,) int64: ids as they stand in the file.
-        boxes_xywh (N, 4) float64: left, top, width, height in pixels; nothing is said about their values.
+        boxes_xywh (N, 4) float64: left, top, width, height in pixels; any values, they are not checked here.
         crowd (N,) bool.
     """
 
@@ -142,7 +142,7 @@ class _Table:
             return np.array(values, np.int64).reshape(-1)
         except OverflowError:
             index = next(index for index, value in enumerate(values) if not -(2**63) <= value < 2**63)
-            return self._fail(index, f"has a '{key}' that does not fit 64 bits; number the entries anew")
+            return self._fail(index, f"has a '{key}' that does not fit 64 bits; renumber the entries")
 
     def sizes(self, key: str) -> np.ndarray:
         """Sides in pixels, at least 1; some programs write them as 640.0."""

@@ -150,11 +150,11 @@ class DetectionDataset(Dataset[Item | Failure]):
         return Item(torch.from_numpy(pixels), _to_targets(boxes, labels, (key.height, key.width)), meta)
 
     def sample(self, index: int, pool: _Pool, image: np.ndarray | None = None) -> Sample:
-        """An image resized to `imgsz` with its boxes, those of crowds left out.
+        """An image resized to `imgsz` with its boxes, those of crowds dropped.
 
         Args:
             index: of the record.
-            pool: goes into the sample.
+            pool: where the sample takes other images from.
             image: its pixels, in their own or in the final size, if they were read already.
         """
         record = self.records[index]

@@ -45,7 +45,7 @@ class Batch:
 
 
 class EpochBatches(Sampler[list[ItemKey]]):
-    """The batches of an epoch as lists of keys. The last one may be smaller; nothing is left out.
+    """The batches of an epoch as lists of keys. The last one may be smaller; no image is dropped.
 
     Args:
         shapes_hw: per image, height and width of the network input.

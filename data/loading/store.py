@@ -79,7 +79,7 @@ class ImageStore:
         return image
 
     def __getstate__(self) -> dict[str, object]:
-        """A mapped file is opened anew by whoever receives the store."""
+        """A mapped file is not sent along: whoever receives the store opens it again."""
         return {**self.__dict__, "_pixels": None if self._file is not None else self._pixels}
 
 

@@ -113,7 +113,7 @@ def check_image(path: str | Path) -> None:
 
 
 def is_complete(encoded: np.ndarray) -> bool:
-    """Whether a JPEG or PNG goes on to its own end; True for other formats, whose decoders notice by themselves.
+    """Whether a JPEG or PNG is complete; True for other formats, whose decoders notice by themselves.
 
     Args:
         encoded: `(N,)` uint8, the whole file.

@@ -16,7 +16,7 @@ from data.media.image import silence_decoders
 FALLBACK_FPS = 30.0
 """For streams that do not state their rate."""
 STEADY_S = 10.0
-"""A connection that lasted this many seconds was a good one: attempts to reconnect are counted anew."""
+"""A connection that lasted this many seconds was a good one: attempts to reconnect are counted from 0 again."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LiveReader:
     Args:
         address: webcam number or URL.
         label: the address as messages may show it.
-        vid_stride: keep every how-manieth frame.
+        vid_stride: keep every n-th frame.
         retries: attempts to reconnect in a row before a stream that has worked counts as ended. One that never gave a
             frame, or that states its number of frames and so was a file, is not tried again.
         pause_s: seconds between attempts.
@@ -122,7 +122,7 @@ class LiveReader:
         return "the webcam" if self._address.isdecimal() else "the stream"
 
     def _read_until_break(self) -> bool:
-        """Connects and reads until the line breaks; whether the source had an end of its own, as a file has."""
+        """Connects and reads until the line breaks. Returns whether the source simply ended, as a file does."""
         capture = self._connect(self._address)
         try:
             if not capture.isOpened():

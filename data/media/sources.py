@@ -117,7 +117,7 @@ def open_source(source: str | Path, *, vid_stride: int = 1) -> Source:
     Args:
         source: picture, video, folder (its own files, sorted; others ignored), glob (`*`, `?`, `[]`, `**`), webcam
             number, `rtsp://` or `http(s)://` address, or a `.txt`/`.streams` list of any of these, one a line.
-        vid_stride: of a video or stream, every how many frames to yield one.
+        vid_stride: yield every n-th frame of a video or stream.
 
     Raises:
         DataError: nothing there, nothing readable in the folder or list, or a file of an unknown kind.
@@ -196,7 +196,7 @@ def _from_glob(pattern: Path) -> list[Entry]:
 
 
 def _from_list(file: Path) -> list[Entry]:
-    """The entries of a list file; a line that cannot be used becomes a broken entry, the others stand."""
+    """The entries of a list file; a line that cannot be used becomes a broken entry, the others are kept."""
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except FileNotFoundError:

@@ -44,8 +44,8 @@ class UniqueNames:
 class DetectionWriter:
     """Writes what the options ask for.
 
-    A context manager: on leaving, videos and the results list are finished. After an error, though not after Ctrl-C,
-    what is unfinished is thrown away instead.
+    A context manager: on leaving, videos and the results list are finished, after Ctrl-C too. After an error what is
+    unfinished is deleted instead.
 
     Attributes:
         folder: the run's folder; None until the first picture comes.
@@ -86,7 +86,7 @@ class DetectionWriter:
         if self.folder is None:
             self.folder = next_run_dir(self._options.project, self._options.name, self._options.exist_ok)
         self._pictures += 1
-        # Only pictures have a name of their own; a frame's is its video's with its number, from 1.
+        # A picture has its own name. A frame has its video's name and its number, from 1.
         stem = self._stems[frame.entry]
         numbered = stem if frame.kind == "image" else f"{stem}_{frame.index + 1}"
         if self._options.save_txt:
@@ -198,7 +198,7 @@ def _entry_path(entry: Entry) -> Path:
 
 
 def _output_stems(entries: tuple[Entry, ...]) -> list[str]:
-    """Per entry, a name of its own: equal stems in different folders, or with different endings, are numbered."""
+    """A different name for every entry: equal stems in different folders, or with different endings, are numbered."""
     unique = UniqueNames()
     wanted = [_safe_name(entry.label if entry.kind == "stream" else _entry_path(entry).stem) for entry in entries]
     moving = {i: unique(wanted[i]) for i, entry in enumerate(entries) if entry.kind != "image"}
@@ -213,7 +213,7 @@ def _output_stems(entries: tuple[Entry, ...]) -> list[str]:
 
 
 def _file_names(entries: tuple[Entry, ...]) -> list[str]:
-    """Per entry its file's name; where two are equal, paths from the folder that all have in common."""
+    """The file's name of every entry; where two are equal, paths from the folder that all have in common."""
     names = [entry.label if entry.kind == "stream" else _entry_path(entry).name for entry in entries]
     if len(set(names)) == len(names) or any(entry.kind == "stream" or "://" in entry.label for entry in entries):
         return names

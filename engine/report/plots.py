@@ -95,7 +95,7 @@ def plot_results(results_csv: str | Path, png: str | Path) -> None:
     for position, (title, keys) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(down, across, position)
         for key in keys:
-            # Without the gaps, or a figure that is known every third epoch would be no line.
+            # Gaps are dropped, else a figure that is known every third epoch would have no line.
             points = [point for point in zip(epochs, drawn[key], strict=True) if not math.isnan(point[1])]
             axes.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else None, label=_label(key))
         axes.set(title=title, xlabel="epoch")

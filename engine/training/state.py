@@ -65,7 +65,7 @@ class SavedTraining:
 
     Attributes:
         path: the checkpoint.
-        folder: the run's folder, to which the training goes on writing.
+        folder: the run's folder, where the training continues to write.
         content: the whole checkpoint.
     """
 
@@ -117,7 +117,7 @@ class SavedTraining:
         before = self.state["schedule"]["batches"]
         if batches != before:
             log.warning(
-                "%s has %d batches where the training began with %d: it goes on with them", data, batches, before
+                "%s has %d batches where the training began with %d: it continues with them", data, batches, before
             )
 
 

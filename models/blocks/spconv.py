@@ -104,8 +104,8 @@ class HalvingAverage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if torch.compiler.is_compiling():
             # `ceil_mode` asks whether the last window starts inside the map, which ties an exported graph to odd or to
-            # even sizes. A border that repeats itself has the same averages, and one that is not needed is not looked
-            # at. Compilers merge it with the pooling; run as it stands it would be one copy of the map more.
+            # even sizes. A repeated border gives the same averages, and an even size never reaches it. Compilers merge
+            # the border with the pooling; without one it would cost a copy of the map.
             return functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1), mode="replicate"), 2)
         return functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 

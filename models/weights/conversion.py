@@ -38,7 +38,7 @@ _OTHER_SHAPE = Match(Outcome.LEFT, "other shape")
 def match_units(source: Unit | None, target: Unit) -> Match:
     """How `target` can take over `source`, which stands at its place."""
     if source is None:
-        return Match(Outcome.LEFT, "nothing stands there in the checkpoint")
+        return Match(Outcome.LEFT, "the checkpoint has nothing at this place")
     if source.block == target.block:
         return _match_same_block(source, target)
     how = _conversion(source, target)

@@ -51,7 +51,7 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
         raise WeightsError(f"{path}: its configuration cannot be built here ({error}); give one with --cfg") from None
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); train it anew") from None
+        raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); train it again") from None
     model.classes = classes or model.classes
     return model
 

@@ -87,7 +87,7 @@ def read_plain(path: Path) -> Any:
     except Exception as error:
         # Bytes that are no checkpoint make torch's readers raise almost anything, depending on where they stumble.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it anew") from None
+        raise WeightsError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it again") from None
 
 
 def _is_own(content: Any) -> bool:

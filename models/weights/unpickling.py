@@ -150,7 +150,7 @@ def read_foreign(path: Path) -> dict[str, Any]:
         ) from None
     except Exception as error:
         # Damaged bytes make readers raise almost anything, depending on where they stumble.
-        raise WeightsError(f"{path}: not a checkpoint, or damaged ({_first_line(error)}); get it anew") from None
+        raise WeightsError(f"{path}: not a checkpoint, or damaged ({_first_line(error)}); get it again") from None
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds no checkpoint but a {type(content).__name__}; save {{'model': ...}}")
     return content

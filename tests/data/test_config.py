@@ -83,7 +83,7 @@ def test_shipped_configs_are_found_by_bare_name(few_demo_pictures: None, cache_f
         (GOOD + "epochs: 0", ["epochs", "greater than 0", "0"]),
         (GOOD + "batch_size: 2.5", ["batch_size", "2.5"]),
         (GOOD + "batch_size: true", ["batch_size", "True"]),
-        (GOOD + "names: [cat, cat]", ["names", "'cat' stands there twice"]),
+        (GOOD + "names: [cat, cat]", ["names", "'cat' occurs twice"]),
         (GOOD + "names: {0: cat, 2: dog}", ["names", "0, 1, 2"]),
         (GOOD + "names: [1, 2]", ["names.0", "1"]),
         (GOOD + "names: []", ["names"]),

@@ -39,7 +39,7 @@ def reflect_pad(x: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
 
 
 def _reflected(size: int, before: int, after: int, device: torch.device) -> Tensor:
-    """For positions `-before ... size + after - 1` the index of the pixel that stands there."""
+    """The index of the pixel at each of the positions `-before ... size + after - 1` of the continued row."""
     # A tensor, because ONNX has no remainder by a number that is only known when the graph runs.
     period = torch.full((), 2 * (size - 1), dtype=torch.long, device=device).clamp(min=1)
     position = torch.arange(-before, size + after, device=device).remainder(period)
