@@ -38,7 +38,8 @@ class TrainOptions:
     """
 
     cfg: str = field(
-        default="", metadata=flag("model YAML: path, or name in configs/ (default: that of --weights, else yolov5s)")
+        default="",
+        metadata=flag("model YAML: path, or name in configs/models/ (default: that of --weights, else yolov5s)"),
     )
     weights: str = field(default="", metadata=flag("checkpoint to start from (default: from scratch)"))
     data: str = field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-_CUTOFF = 0.5
+_CUTOFF = 0.6  # at 0.5 `labels` would be taken for `images`
 
 
 def near_names(name: str, known: Iterable[str], most: int = 1) -> list[str]:

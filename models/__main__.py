@@ -12,7 +12,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m models", description="Print the network that a model YAML describes."
     )
-    parser.add_argument("cfg", help="a model YAML: a path, or the name of one in configs/")
+    parser.add_argument("cfg", help="a model YAML: a path, or the name of one in configs/models/")
     parser.add_argument("--imgsz", type=int, default=640, help="side of the image in pixels (default: 640)")
     parser.add_argument("--nc", type=int, help="number of classes, in place of the file's")
     options = parser.parse_args(argv)

@@ -28,7 +28,7 @@ def build_model(cfg: str | os.PathLike[str] | Mapping[str, Any], num_classes: in
     """Build a detector in training mode, with fresh weights.
 
     Args:
-        cfg: path of a model YAML, bare name of one in `configs/` (`yolov5s-saconv.yaml` or `yolov5s-saconv`), or its
+        cfg: path of a model YAML, name of one in `configs/models/` (`yolov5s-saconv.yaml` or `yolov5s-saconv`), or its
             content as a mapping, such as `Detector.yaml`.
         num_classes: replaces the file's `nc`.
 

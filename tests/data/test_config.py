@@ -108,6 +108,25 @@ def test_mistakes_are_one_line(tmp_path: Path, text: str, words: list[str]) -> N
         assert word in message
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batchsize: 4", "line 5: unknown entry 'batchsize'; did you mean 'batch_size'?"),
+        ("imgsz: 320\nepochs: 0", "line 6: epochs: 0: input should be greater than 0"),
+        ("names:\n  - cat\n  - 3", "line 7: names.1: 3: input should be a valid string"),
+        ("test: {images: a, annotations: b, labels: c}", "line 5: unknown entry 'test.labels'; known are images, "),
+        ("test:\n  images: a", "line 5: 'test.annotations' is missing; a split is {images"),
+        ("test: images/test", "line 5: test: 'images/test' is not a split"),
+        ("test: {images: a, images: b}", "line 5: the key 'images' occurs twice"),
+    ],
+)
+def test_a_mistake_is_found_by_its_line(tmp_path: Path, text: str, message: str) -> None:
+    file = write(tmp_path, GOOD + text)
+    with pytest.raises(DataError) as error:
+        load_dataset_config(file)
+    assert str(error.value).startswith(f"{file}, {message}")
+
+
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cocco.yaml: no such data-set YAML; did you mean 'coco.yaml'\?"):
         load_dataset_config("cocco.yaml")
