@@ -117,7 +117,12 @@ def test_a_mapping_with_sizes() -> None:
         ("yolov5m.yaml", "depth_multiple: 0.67, ", "", "line 4: size 'm': the key 'depth_multiple' is missing"),
         ("yolov5m.yaml", "0.67", "-1", "line 4: size 'm': 'depth_multiple' must be a positive number, not -1"),
         ("yolov5m.yaml", "0.33", "one", "line 3: size 'n': 'depth_multiple' must be a positive number, not 'one'"),
-        ("yolov5m.yaml", "width_multiple: 0.75", "width: 0.75", "line 4: size 'm': unknown key 'width'; did you mean"),
+        (
+            "yolov5m.yaml",
+            "width_multiple: 0.75",
+            "with_multiple: 0.75",
+            "line 4: size 'm': unknown key 'with_multiple'; did you mean",
+        ),
         ("yolov5m.yaml", "{depth_multiple: 0.67, width_multiple: 0.75}", "[0.67, 0.75]", "line 4: size 'm' must be {"),
         ("yolov5m.yaml", "  m:", "  5:", "line 4: a size must be named by letters, such as n, not 5"),
         ("yolov5m.yaml", "  m:", "  n:", "line 4: the key 'n' occurs twice"),
