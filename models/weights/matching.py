@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from models.weights.conversion import match_units
 from models.weights.units import Unit
@@ -11,11 +11,15 @@ Rows = Mapping[int, Mapping[str, Unit]]
 """By row number, the units of the row by path."""
 
 
+Strides = Mapping[int, int]
+"""By row number, input pixels per cell of the row's output, where it is known."""
+
+Score = tuple[int, int]
+"""How good an alignment is: numbers that it brings along, and then rows that keep their index."""
+
+
 def align_rows(
-    source: Rows,
-    target: Rows,
-    source_strides: Mapping[int, int] | None = None,
-    target_strides: Mapping[int, int] | None = None,
+    source: Rows, target: Rows, source_strides: Strides | None = None, target_strides: Strides | None = None
 ) -> dict[int, int]:
     """Rows of the source by row of the target: in order, and bringing along as many numbers as possible.
 
@@ -23,32 +27,68 @@ def align_rows(
 
     Args:
         source, target: the rows that have tensors.
-        source_strides, target_strides: stride of each row's output, where known. Rows at different strides see things
-            at different sizes, and are not matched even if their shapes agree.
+        source_strides, target_strides: rows at different strides see things at different sizes, and are not matched
+            even if their shapes agree.
     """
     source_strides, target_strides = source_strides or {}, target_strides or {}
+    gains = [
+        [
+            _gain(i, j, source[i], target[j]) if _may_meet(source_strides.get(i), target_strides.get(j)) else None
+            for j in target
+        ]
+        for i in source
+    ]  # (source rows, target rows)
+    matches = _best_path(gains)
     sources, targets = list(source), list(target)
-    # best[i][j]: (numbers, rows at their own index) of the first i source rows and j target rows, and the last step
-    best = [[((0, 0), "") for _ in range(len(targets) + 1)] for _ in range(len(sources) + 1)]
-    for i, source_row in enumerate(sources, 1):
-        for j, target_row in enumerate(targets, 1):
-            choices = [(best[i - 1][j][0], "skip source"), (best[i][j - 1][0], "skip target")]
-            strides = source_strides.get(source_row), target_strides.get(target_row)
-            size = _common_size(source[source_row], target[target_row])
-            # Less than half of the smaller row is a coincidence of shapes, unless the rows have the same name.
-            enough = 1 if source_row == target_row else min(_size(source[source_row]), _size(target[target_row])) / 2
-            if size >= enough and (None in strides or strides[0] == strides[1]):
-                numbers, kept = best[i - 1][j - 1][0]
-                choices.append(((numbers + size, kept + (source_row == target_row)), "match"))
-            best[i][j] = max(choices, key=lambda choice: choice[0])
-    pairs = {}
-    i, j = len(sources), len(targets)
+    return {targets[j]: sources[i] for i, j in matches}
+
+
+def _may_meet(source_stride: int | None, target_stride: int | None) -> bool:
+    return None in (source_stride, target_stride) or source_stride == target_stride
+
+
+def _gain(source_row: int, target_row: int, source: Mapping[str, Unit], target: Mapping[str, Unit]) -> Score | None:
+    """What a match of two rows adds to the score; None where it would be a coincidence of shapes.
+
+    Rows with the same index need a single number in common, others half of the smaller row.
+    """
+    common = _common_size(source, target)
+    same = source_row == target_row
+    enough = 1 if same else min(_size(source), _size(target)) / 2
+    return (common, int(same)) if common >= enough else None
+
+
+def _best_path(gains: Sequence[Sequence[Score | None]]) -> list[tuple[int, int]]:
+    """The pairs `(i, j)`, both rising, whose gains have the largest sum.
+
+    Args:
+        gains: `(I, J)` what matching i with j adds; None forbids it.
+    """
+    width = len(gains[0]) if gains else 0
+    # (I + 1, J + 1): score of the first i and j rows, and the step that leads there
+    table: list[list[tuple[Score, str]]] = [[((0, 0), "")] * (width + 1)]
+    for row in gains:
+        above, here = table[-1], [((0, 0), "")]
+        for j, gain in enumerate(row):
+            choices = [(above[j + 1][0], "skip source"), (here[j][0], "skip target")]
+            if gain is not None:
+                numbers, kept = above[j][0]
+                choices.append(((numbers + gain[0], kept + gain[1]), "match"))
+            here.append(max(choices, key=lambda choice: choice[0]))  # of equal ones the first
+        table.append(here)
+    return _walk_back(table)
+
+
+def _walk_back(table: Sequence[Sequence[tuple[Score, str]]]) -> list[tuple[int, int]]:
+    """The matches on the way from the table's last corner to its first."""
+    i, j = len(table) - 1, len(table[0]) - 1
+    matches = []
     while i and j:
-        step = best[i][j][1]
+        step = table[i][j][1]
         if step == "match":
-            pairs[targets[j - 1]] = sources[i - 1]
+            matches.append((i - 1, j - 1))
         i, j = i - (step != "skip target"), j - (step != "skip source")
-    return pairs
+    return matches
 
 
 def _common_size(source: Mapping[str, Unit], target: Mapping[str, Unit]) -> int:
