@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import yaml
-
 from engine.errors import EngineError
+from files.strict_yaml import read_yaml
 
 OPTIONS = "opt.yaml"
 """The options of a training, in the folder of its run."""
@@ -54,8 +53,8 @@ def recorded_data(weights: str | Path) -> str:
     options = folder.parent / OPTIONS
     if folder.name != "weights" or not options.is_file():
         return ""
-    try:
-        content = yaml.safe_load(options.read_bytes())
-        return str(content["data"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
-        raise EngineError(f"{options}: does not say which data set was trained on; name one with --data") from None
+    form = "name the data set with --data"
+    data = read_yaml(options, EngineError, form).content.get("data")
+    if not isinstance(data, str) or not data:
+        raise EngineError(f"{options}: does not say which data set was trained on; {form}")
+    return data

@@ -138,10 +138,13 @@ def test_the_data_set_of_a_run_is_in_its_options(files, tmp_path):
     options.write_text(f"epochs: 3\ndata: {files / 'pets.yaml'}\n")
     assert recorded_data(weights) == str(files / "pets.yaml")
     assert recorded_data(tmp_path / "exp" / "best.pt") == ""
-    for broken in ("epochs: 3\n", "data: [", "", "\x80"):
-        options.write_bytes(broken.encode("latin-1"))
-        with pytest.raises(EngineError, match=r"opt\.yaml: does not say which data set .*; name one with --data"):
+    for broken in ("epochs: 3\n", "data:\n", "data: 3\n", ""):
+        options.write_text(broken)
+        with pytest.raises(EngineError, match=r"opt\.yaml: .*name the data set with --data"):
             recorded_data(weights)
+    options.write_text("data: [")
+    with pytest.raises(EngineError, match=r"opt\.yaml, line 1: not valid YAML"):
+        recorded_data(weights)
 
 
 def test_weights_in_the_folder_of_a_run_are_measured_on_its_data_set(files, tmp_path, capsys):
