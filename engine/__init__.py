@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from engine.detect.predict import predict
     from engine.metrics.validation import validate
     from engine.options import DetectOptions, ResumeOptions, TrainOptions, ValOptions
+    from engine.training.loop import train
 
-__all__ = ["DetectOptions", "ResumeOptions", "TrainOptions", "ValOptions", "predict", "validate"]
+__all__ = ["DetectOptions", "ResumeOptions", "TrainOptions", "ValOptions", "predict", "train", "validate"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -26,6 +27,7 @@ __getattr__ = lazy_names(
         "TrainOptions": "engine.options",
         "ValOptions": "engine.options",
         "predict": "engine.detect.predict",
+        "train": "engine.training.loop",
         "validate": "engine.metrics.validation",
     },
 )

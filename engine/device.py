@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from engine.errors import EngineError
 
@@ -75,6 +77,35 @@ def memory_format_of(device: torch.device, precision: torch.dtype) -> torch.memo
     if device.type == "cpu" or (device.type == "cuda" and precision != torch.float32):
         return torch.channels_last
     return torch.contiguous_format
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where networks run, and in which floating-point type.
+
+    Attributes:
+        precision: float32, or the type that torch.autocast runs the network in; its weights stay float32.
+    """
+
+    device: torch.device
+    precision: torch.dtype = torch.float32
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """See `memory_format_of`."""
+        return memory_format_of(self.device, self.precision)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the network runs."""
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` uint8 on any device to float32 in [0, 1] on this one, in its layout."""
+        return images.to(self.device, non_blocking=True).to(memory_format=self.layout).float() / 255
+
+    def describe(self) -> str:
+        """Device, layout and precision in words."""
+        return f"{describe_device(self.device)}; {describe_precision(self.layout, self.precision)}"
 
 
 def describe_precision(layout: torch.memory_format, precision: torch.dtype) -> str:

@@ -1,4 +1,4 @@
-"""The flags of `train.py`."""
+"""`train.py`: its flags and its exit code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.flags import options_parser, parse
+from engine.cli.run import INTERRUPTED
 from engine.errors import EngineError
 from engine.options import ResumeOptions, TrainOptions
 
@@ -23,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse_options(argv)
     # Imported late, so that --help and a wrong flag answer at once.
-    from engine.training.loop import Trainer
+    from engine.training.loop import train
 
-    return Trainer(options).run()
+    return INTERRUPTED if train(options).interrupted else 0
 
 
 def parse_options(argv: Sequence[str] | None = None) -> TrainOptions | ResumeOptions:

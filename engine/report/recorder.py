@@ -45,6 +45,10 @@ class Recorder:
             self._events.add_scalar(key, value, epoch)
         self._events.flush()
 
+    def history(self) -> tuple[dict[str, float], ...]:
+        """The rows so far as numbers, rounded as in the file; what an epoch did not measure is absent from its row."""
+        return tuple({key: float(text) for key, text in row.items() if text} for row in self.rows)
+
     def close(self) -> None:
         """Ends the event file."""
         self._events.close()

@@ -9,12 +9,14 @@ from typing import Any
 
 from data.coco.records import CocoSplit, load_coco
 from data.config import DatasetConfig
-from data.loading.loader import Loader, build_loader
+from data.loading.loader import build_loader
 from engine.errors import EngineError
+from engine.metrics.coco import CocoEvaluator
 from engine.options import TrainOptions
 from engine.training.anchors import check_anchors
 from engine.training.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
 from engine.training.rules import Rules
+from engine.training.training import TrainingData
 from models import build_model
 from models.detector import Detector
 from models.weights.report import Outcome, TransferReport
@@ -63,10 +65,14 @@ def load_splits(dataset: DatasetConfig) -> tuple[CocoSplit, CocoSplit]:
     return train, val
 
 
-def build_loaders(
-    train: CocoSplit, val: CocoSplit, options: TrainOptions, hyp: Hyperparameters, stride: int, rules: Rules
-) -> tuple[Loader, Loader]:
-    """Loaders of augmented training batches and of rectangular validation batches.
+def load_data(
+    splits: tuple[CocoSplit, CocoSplit], options: TrainOptions, hyp: Hyperparameters, stride: int, rules: Rules
+) -> TrainingData:
+    """The splits with their loaders: augmented training batches, and rectangular validation batches.
+
+    Args:
+        splits: for training and validation.
+        stride: sides of the network input are multiples of it.
 
     Raises:
         EngineError: an image size that the model's strides do not divide.
@@ -82,6 +88,7 @@ def build_loaders(
         cache=options.cache or None,
         interpolation=rules.interpolation,
     )
+    train, val = splits
     # The last epochs see pictures as they will come: YOLOX, arXiv 2107.08430, section 2.
     unmixed = min(hyp.training.close_mosaic, options.epochs // 4)
     train_loader = loader(
@@ -92,7 +99,8 @@ def build_loaders(
         shuffle=not options.rect,
         rect=options.rect,
     )
-    return train_loader, loader(val, batch_size=2 * options.batch_size, rect=True)
+    val_loader = loader(val, batch_size=2 * options.batch_size, rect=True)
+    return TrainingData(train, val, train_loader, val_loader, CocoEvaluator(val))
 
 
 def build_detector(

@@ -21,18 +21,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from engine.checkpoint import load_checkpoint
 from engine.errors import EngineError
 from engine.options import ResumeOptions, TrainOptions
 from engine.training.hyperparameters import Hyperparameters, parse_hyperparameters
 from engine.training.optimizer import Group, groups_before_they_were_stored, stored_groups
-from engine.training.random_state import random_states, set_random_states
 from engine.training.rules import Rules
-from engine.training.schedule import Schedule
 from files.classes import Classes
 
 log = logging.getLogger(__name__)
@@ -162,51 +158,3 @@ def _parse(path: Path, content: Mapping[str, Any]) -> SavedTraining:
         progress=Progress(**training["progress"]),
         content=content,
     )
-
-
-@dataclass(frozen=True)
-class TrainingParts:
-    """What changes from step to step of a training."""
-
-    model: nn.Module
-    ema: AveragedModel
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    device: torch.device
-
-    def state(self, schedule: Schedule) -> dict[str, Any]:
-        """All of it but the average's weights, which are the checkpoint's own."""
-        return {
-            "schedule": {
-                "epochs": schedule.epochs,
-                "batches": schedule.batches,
-                "batch_size": schedule.batch_size,
-                "cosine": schedule.cosine,
-            },
-            "model": self.model.state_dict(),
-            "ema_updates": int(self.ema.n_averaged),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "random": random_states(self.device),
-        }
-
-    def restore(self, saved: SavedTraining) -> None:
-        """The inverse of `state`.
-
-        Raises:
-            EngineError: the checkpoint does not fit the model that its own configuration builds.
-        """
-        state = saved.state
-        try:
-            self.model.load_state_dict(state["model"])
-            self.ema.module.load_state_dict(saved.content["model"])
-            self.ema.n_averaged.fill_(state["ema_updates"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if state["scaler"]:  # empty where it was off, such as on a CPU
-                self.scaler.load_state_dict(state["scaler"])
-            set_random_states(state["random"], self.device)
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise EngineError(
-                f"{saved.path}: its training cannot be continued here ({reason}); start a new one with --weights"
-            ) from None

@@ -1,0 +1,51 @@
+"""What a training keeps after each epoch: last.pt, best.pt, and every n-th epoch where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from engine.checkpoint import save_checkpoint
+from engine.training.training import Training
+
+
+def save_epoch(training: Training, *, improved: bool) -> None:
+    """Keeps the epoch that `training.progress` has just completed; as the best one too where it `improved`."""
+    content = _weights(training)
+    if improved:
+        save_checkpoint(training.best, content)
+    period, epoch = training.options.save_period, training.progress.epoch
+    if period and epoch % period == 0:
+        save_checkpoint(training.weights_folder / f"epoch{epoch}.pt", content)
+    # Last, so that a training killed here resumes from an epoch whose best.pt may only be newer.
+    _save_last(training, content)
+
+
+def save_finished(training: Training) -> None:
+    """Notes in last.pt that the training is complete and its report written."""
+    training.progress.finished = True
+    _save_last(training, _weights(training))
+
+
+def _weights(training: Training) -> dict[str, Any]:
+    """What any checkpoint holds; see `engine.checkpoint`."""
+    return {
+        "model": training.learner.ema.module.state_dict(),
+        "yaml": training.learner.model.yaml,
+        "names": list(training.data.classes.names),
+        "category_ids": list(training.data.classes.ids),
+        "imgsz": training.options.imgsz,
+        "epoch": training.progress.epoch,
+    }
+
+
+def _save_last(training: Training, content: Mapping[str, Any]) -> None:
+    entry = {
+        "options": training.options.as_dict(),
+        "hyp": training.hyp.as_dict(),
+        "progress": asdict(training.progress),
+        "rules": training.rules.as_dict(),
+        **training.learner.state(),
+    }
+    save_checkpoint(training.last, {**content, "training": entry})

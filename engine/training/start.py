@@ -1,0 +1,97 @@
+"""How a training comes about: begun anew, or taken up where `last.pt` left it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from data.config import load_dataset_config
+from data.demo import ensure_demo_dataset
+from engine.device import Compute, select_device
+from engine.options import ResumeOptions, TrainOptions
+from engine.report.recorder import write_yaml
+from engine.runs import OPTIONS, next_run_dir
+from engine.training.hyperparameters import Hyperparameters
+from engine.training.learner import Learner
+from engine.training.optimizer import new_groups
+from engine.training.random_state import seed_generators
+from engine.training.rules import Rules
+from engine.training.setup import (
+    build_detector,
+    chosen_hyperparameters,
+    freeze_rows,
+    load_data,
+    load_splits,
+    with_defaults,
+)
+from engine.training.state import Progress, read_training
+from engine.training.training import Training
+from files.atomic import remove_leftovers
+from models import build_model
+from models.detector import Detector
+from models.weights.source import load_source
+
+
+def prepare(options: TrainOptions | ResumeOptions) -> Training:
+    """The training that the options ask for, ready for its next epoch.
+
+    Raises:
+        InputError: what they name cannot be used; nothing has been written then.
+    """
+    training = _resumed(options) if isinstance(options, ResumeOptions) else _begun(options)
+    training.weights_folder.mkdir(exist_ok=True)
+    for place in (training.folder, training.weights_folder):
+        remove_leftovers(place)
+    return training
+
+
+def _begun(options: TrainOptions) -> Training:
+    compute = _compute(options)
+    seed_generators(options.seed)
+    dataset = load_dataset_config(options.data or ensure_demo_dataset())
+    options = with_defaults(options, dataset)
+    pretrained = load_source(options.weights) if options.weights else None
+    hyp = chosen_hyperparameters(options)
+    rules = Rules.current()
+    splits = load_splits(dataset)
+    model, taken = build_detector(options, hyp, splits[0], pretrained)
+    model = _placed(model, options, compute)
+    data = load_data(splits, options, hyp, model.size_divisor, rules)
+    groups = new_groups(model, options.optimizer, rules, taken)
+    learner = Learner.of(model, groups, options, hyp, len(data.train_loader), compute)
+    return Training(options, hyp, rules, data, learner, Progress(), _new_folder(options, hyp))
+
+
+def _resumed(request: ResumeOptions) -> Training:
+    saved = read_training(request)
+    compute = _compute(saved.options)
+    seed_generators(saved.options.seed)
+    dataset = load_dataset_config(saved.options.data)
+    options = with_defaults(saved.options, dataset)
+    splits = load_splits(dataset)
+    model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
+    model = _placed(model, options, compute)
+    data = load_data(splits, options, saved.hyp, model.size_divisor, saved.rules)
+    saved.check_data(data.classes, len(data.train_loader))
+    learner = Learner.of(model, saved.groups(model), options, saved.hyp, len(data.train_loader), compute)
+    learner.restore(saved)
+    return Training(options, saved.hyp, saved.rules, data, learner, saved.progress, saved.folder)
+
+
+def _compute(options: TrainOptions) -> Compute:
+    """Gradients are float16 on NVIDIA GPUs, where that is fast and the loss is scaled."""
+    device = select_device(options.device)
+    return Compute(device, torch.float16 if device.type == "cuda" else torch.float32)
+
+
+def _placed(model: Detector, options: TrainOptions, compute: Compute) -> Detector:
+    freeze_rows(model, options.freeze)
+    return model.to(compute.device).to(memory_format=compute.layout)
+
+
+def _new_folder(options: TrainOptions, hyp: Hyperparameters) -> Path:
+    folder = next_run_dir(options.project, options.name, options.exist_ok)
+    write_yaml(folder / OPTIONS, options.as_dict())
+    write_yaml(folder / "hyp.yaml", hyp.as_dict())
+    return folder
