@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,9 +18,11 @@ import pytest
 import torch
 import yaml
 
+from engine import ResumeOptions, TrainOptions, train
 from engine.cli import val
 from engine.cli.run import run_cli
 from engine.cli.train import main
+from engine.metrics.coco import FIGURES
 from tests.places import ROOT
 
 CFG = {
@@ -103,6 +106,61 @@ def test_a_run_leaves_everything_behind(folder: Path, tmp_path: Path) -> None:
     assert run_cli(val.main, [*measured, "--project", str(tmp_path / "val")]) == 0
     assert "AP50" in output
     assert "11 images, 10 boxes (1 without boxes)" in output
+
+
+@pytest.mark.slow
+def test_python_gets_figures_paths_and_history(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.3, 0.1])
+    monkeypatch.setattr("engine.training.loop.fitness", lambda _: next(scores))
+    options = TrainOptions(str(folder / "tiny.yaml"), data=str(folder / "data.yaml"), epochs=2, device="cpu", workers=0)
+    result = train(replace(options, project=str(tmp_path), noplots=True, noval=False))
+    run = tmp_path / "exp"
+    assert (result.folder, result.best, result.last) == (run, run / "weights/best.pt", run / "weights/last.pt")
+    assert (result.best_epoch, result.interrupted) == (0, False)
+    assert [row["epoch"] for row in result.history] == [0, 1]
+    table = [{key: float(text) for key, text in row.items()} for row in rows(run)]
+    assert repr([*result.history]) == repr(table)  # nan is not equal to itself
+    # best.pt is the first epoch's, measured again
+    assert {*result.figures} == {*FIGURES}
+    assert result.figures["AP"] == pytest.approx(table[0]["metrics/AP"], rel=1e-4, abs=1e-6)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_interrupted_training_is_a_result_that_can_be_resumed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.3])
+
+    def score(_: object) -> float:
+        try:
+            return next(scores)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    options = TrainOptions(str(folder / "tiny.yaml"), data=str(folder / "data.yaml"), epochs=3, device="cpu", workers=0)
+    options = replace(options, project=str(tmp_path), noplots=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.training.loop.fitness", score)
+        result = train(options)
+    assert (result.interrupted, result.figures, len(result.history)) == (True, {}, 1)
+    assert result.last is not None
+    resumed = train(ResumeOptions(str(result.last)))
+    assert (resumed.folder, resumed.interrupted, len(resumed.history)) == (result.folder.resolve(), False, 3)
+    assert repr(resumed.history[0]) == repr(result.history[0])
+
+
+def test_interrupted_before_the_first_epoch_there_is_nothing_to_resume(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.training.loop.fitness", score)
+    options = TrainOptions(str(folder / "tiny.yaml"), data=str(folder / "data.yaml"), epochs=3, device="cpu", workers=0)
+    result = train(replace(options, project=str(tmp_path), noplots=True))
+    assert (result.best, result.last, result.history, result.interrupted) == (None, None, (), True)
 
 
 @pytest.mark.slow
