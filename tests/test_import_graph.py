@@ -91,6 +91,16 @@ def test_blocks_do_not_know_the_parser() -> None:
             assert not module.startswith(("models.parser", "models.config", "models.detector", "models.weights")), file
 
 
+def test_no_block_is_named_outside_of_its_file() -> None:
+    """What is known of a block stands in its decorator; only `models` itself hands three of them on."""
+    shared = {"models.blocks.activation"}
+    for package in sorted(ALLOWED):
+        for file in sources(package):
+            if not file.is_relative_to(ROOT / "models" / "blocks") and file != ROOT / "models" / "__init__.py":
+                blocks = {module for module, _ in imports(file) if module.startswith("models.blocks.")}
+                assert blocks <= shared, file
+
+
 def test_nothing_is_evaluated_or_unpickled() -> None:
     for package in sorted(ALLOWED):
         for file in sources(package):

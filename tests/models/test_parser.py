@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models import Conv, Detector, SAConv2d, SPConv, build_model, registry
+from models import Conv, Detector, SAConv2d, SPConv, build_model
 from models.blocks.csp import C3
 from models.errors import ConfigError
-from models.registry import ConvClass, RowPlan, conv_rule, names, register, single_input
+from models.registry import RowPlan, conv_rule, register, single_input
 
 BASE = """\
 nc: 3
@@ -214,38 +214,6 @@ def _mapping(rows: list[Any], **keys: Any) -> dict[str, Any]:
     return {"nc": 2, "anchors": [[8, 8]], "backbone": rows, "head": [[[-1], 1, "Detect", ["nc", "anchors"]]], **keys}
 
 
-@pytest.mark.parametrize("annotation", [ConvClass, "registry.ConvClass", "whatever"])
-def test_a_block_becomes_known_by_one_decorator(annotation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The decorator alone says what takes a convolution: annotations may be strings, as with delayed evaluation."""
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
-
-    class Stem(nn.Module):
-        def __init__(self, c1: int, c2: int, inner=Conv) -> None:
-            super().__init__()
-            self.body = inner(c1, c2, 3, 4)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.body(x)
-
-    Stem.__init__.__annotations__["inner"] = annotation
-    register("ParserTestStem", rule=conv_rule, conv_slots=("inner",))(Stem)
-    assert "ParserTestStem" in names()
-    model = build_model(_mapping([[-1, 1, "ParserTestStem", [16], {"inner": "SAConv2d"}]]))
-    assert isinstance(model.model[0].body, SAConv2d)
-    assert model.stride.tolist() == [4]
-
-
-def test_a_slot_that_the_constructor_does_not_have() -> None:
-    with pytest.raises(ValueError, match="block 'Slotless' has no constructor argument 'convolution'"):
-
-        @register(rule=conv_rule, conv_slots=("convolution",))
-        class Slotless(nn.Module):
-            def __init__(self, c1: int, c2: int) -> None:
-                super().__init__()
-
-    assert "Slotless" not in names()
-
-
 def test_a_block_whose_rule_is_wrong_is_named() -> None:
     @register("ParserTestWrongRule", rule=lambda context, args: RowPlan((single_input(context),), 99))
     class Same(nn.Module):
@@ -276,14 +244,6 @@ def test_a_block_that_needs_real_numbers_can_still_be_built() -> None:
 def test_a_map_that_is_no_whole_fraction_of_the_image_is_refused() -> None:
     with pytest.raises(ConfigError, match="no whole stride"):
         build_model(_mapping([[-1, 1, "Conv", [8, 3, 3]]]))
-
-
-def test_a_name_is_given_once() -> None:
-    with pytest.raises(ValueError, match="'Conv' is already registered by models"):
-
-        @register("Conv", rule=conv_rule)
-        class Other(nn.Module):
-            pass
 
 
 @settings(max_examples=40, deadline=None)

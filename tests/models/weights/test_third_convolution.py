@@ -219,8 +219,3 @@ def test_a_block_with_the_names_of_another_one_and_more_is_known_by_all_of_them(
     assert report.keys(Outcome.LEFT) == []
     assert scaled.model[1].scale.item() == 2
     assert_same(scaled, plain)
-
-
-def test_two_blocks_cannot_be_known_by_the_same_tensors() -> None:
-    with pytest.raises(ValueError, match=r"'Impostor' and 'WeightNormConv' are both known by \('v', 'g'"):
-        register("Impostor", rule=conv_rule, takes_over=TAKEOVER)(ScaledConv)
