@@ -1,0 +1,130 @@
+"""What README and docs say holds: links lead somewhere, commands are understood, examples run as they stand there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data.augment import Sample, hyperparameter_fields
+from data.augment import base as augmentations
+from engine.cli import detect, train, val
+from files.classes import Classes
+from models import Detector, build_model, registry
+from models.config.reader import load_config
+from models.weights.report import Outcome
+from models.weights.source import SourceWeights
+from models.weights.transfer import transfer_weights
+from tests.places import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+SCRIPTS: dict[str, Callable[[list[str]], Any]] = {
+    "train.py": train.parse_options,
+    "val.py": val.parse_options,
+    "detect.py": detect.parse_options,
+}
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The command lines of a page that begin with `python`, as words."""
+    text = page.read_text().replace("\\\n", " ")
+    found = re.findall(r"^(?:    |`)?(python (?:-m )?[\w./]+[^\n`]*)|`(python (?:-m )?[\w./]+[^\n`]*)`", text, re.M)
+    return [shlex.split(" ".join((block or inline).split()), comments=True)[1:] for block, inline in found]
+
+
+COMMANDS = [(page.name, words) for page in PAGES for words in commands(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not target.startswith(("https://", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_there_are_commands() -> None:
+    assert {words[0] for _, words in COMMANDS} >= {*SCRIPTS, "-m"}
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda value: " ".join(value) if value[1:] else None)
+def test_commands_are_understood(page: str, words: list[str]) -> None:
+    first, *rest = words
+    if first == "-m":
+        assert importlib.util.find_spec(rest[0]) is not None
+    elif "--resume" not in rest:
+        options = SCRIPTS[first](rest)
+        if options.cfg:
+            load_config(options.cfg)
+
+
+def example(heading: str, tmp_path: Path) -> ModuleType:
+    """The Python example under a heading of architecture.md, imported from a file of its own."""
+    section = ARCHITECTURE.read_text().split(f"### ... {heading}\n")[1].split("\n### ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
+    file = tmp_path / "example.py"
+    file.write_text(code)
+    spec = importlib.util.spec_from_file_location("example", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What registers itself is known for the test only."""
+    build_model("yolov5n.yaml")  # everything of the project has registered itself
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+
+
+def plain_and(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A tiny network, and the same with another convolution in a row and inside a C3."""
+    head = [[[-1], 1, "Detect", ["nc", [[10, 13, 16, 30]]]]]
+    plain = [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "Conv", [16, 3, 2]], [-1, 1, "C3", [16]]]
+    other = [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, name, [16, 3, 2]], [-1, 1, "C3", [16], {"conv": name}]]
+    return {"nc": 2, "backbone": plain, "head": head}, {"nc": 2, "backbone": other, "head": head}
+
+
+@pytest.mark.usefixtures("blocks")
+def test_example_of_a_block(tmp_path: Path) -> None:
+    block = example("a block", tmp_path).ScaledConv
+    plain_cfg, cfg = plain_and("ScaledConv")
+    plain, model = build_model(plain_cfg), build_model(cfg)
+    assert isinstance(model.model[1], block)
+    assert isinstance(model.model[2].m[0].cv2, block)
+    report = transfer_weights(model, SourceWeights(plain.state_dict(), "test", plain.yaml, Classes.numbered(2)))
+    assert report.keys(Outcome.LEFT) == []
+    assert "Conv to ScaledConv: the same function" in report.table()
+    torch.testing.assert_close(decoded(model), decoded(plain))
+
+
+def decoded(model: Detector) -> torch.Tensor:
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return model.eval()(images)[0]
+
+
+def test_example_of_an_augmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augmentations, "_AUGMENTATIONS", list(augmentations._AUGMENTATIONS))
+    grey = example("an augmentation", tmp_path).Grey
+    assert hyperparameter_fields()["grey"].default == 0
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (6, 8, 3), np.uint8)
+    nothing: Any = None
+    sample = Sample(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), pool=nothing)
+    assert grey(grey=0.0)(sample, rng) is sample
+    seen = grey(grey=1.0)(sample, rng).image
+    assert seen.dtype == np.uint8
+    assert seen.shape == image.shape
+    assert (seen == seen[..., :1]).all()
+    assert abs(seen[..., 0] - image.mean(axis=2)).max() < 1
