@@ -194,7 +194,7 @@ def _syntax_refusal(error: yaml.YAMLError, text: str) -> _RefusalError:
         problem = error.problem or error.context or type(error).__name__
     elif isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
-        problem = f"{error.reason}: {error.character!r}"
+        problem = f"{error.reason}: {chr(error.character)!r}"
     return _RefusalError(f"not valid YAML syntax ({problem}); check brackets, quotes and indentation there", line)
 
 

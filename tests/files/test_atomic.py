@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,10 @@ from files.atomic import (
     write_json,
     write_text,
 )
+from tests.places import ROOT
+
+WRITERS = {"write_text", "write_bytes", "savefig", "imwrite", "imsave", "save", "dump", "VideoWriter", "memmap", "open"}
+WRITERS |= {"NamedTemporaryFile", "mkstemp", "mkdtemp"}
 
 
 def test_failed_write_leaves_the_previous_file(tmp_path: Path) -> None:
@@ -132,3 +138,27 @@ def test_leftovers_of_a_killed_process(tmp_path: Path) -> None:
     remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(kept)
     sync_folder(tmp_path)
+
+
+def writing_calls(file: Path) -> Iterator[str]:
+    """Calls in a file that write, or may."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS:
+            reads = node.func.attr in {"open", "memmap"} and not {"'w'", "'w+'", "'wb'", "'a'"} & {
+                ast.unparse(each) for each in (*node.args, *(keyword.value for keyword in node.keywords))
+            }
+            if not reads:
+                yield ast.unparse(node)
+
+
+def test_every_output_is_written_under_a_temporary_name() -> None:
+    """Whoever writes past `files.atomic` is noticed here: what is written is a path of that name."""
+    found = 0
+    for package in ("models", "data", "engine", "benchmarks"):
+        for file in (ROOT / package).rglob("*.py"):
+            if file == ROOT / "data" / "demo.py":  # draws into the folder that `atomic_folder` gives it
+                continue
+            for call in writing_calls(file):
+                assert "temporary" in call, f"{file}: {call}"
+                found += 1
+    assert found >= 5

@@ -72,7 +72,7 @@ def test_aliases_and_merges_are_written_out(tmp_path: Path) -> None:
         ("- 1", "the file is not a map of keys; it has keys"),
         ("a: 1\nb: [", "line 2: not valid YAML"),
         ("a: 1\n\tb: 2", "line 2: not valid YAML"),
-        ("a: 1\nb: \x07", "line 2: not valid YAML"),
+        ("a: 1\nb: \x07", "line 2: not valid YAML syntax (special characters are not allowed: '\\x07')"),
         ("a: 1\nb: 2001-13-45", "line 2: not valid YAML"),
         ("a: !!bool x", "line 1: not valid YAML"),
         ("a: !!timestamp x", "line 1: not valid YAML"),
