@@ -4,18 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
+
+from models.detector import Detector, build_model
+from models.errors import ConfigError
+from models.probe import PROBE_SIZE, trace_rows
 from models.weights.conversion import match_units
-from models.weights.units import Unit
-
-Rows = Mapping[int, Mapping[str, Unit]]
-"""By row number, the units of the row by path."""
-
+from models.weights.source import SourceWeights
+from models.weights.units import Rows, Unit
 
 Strides = Mapping[int, int]
 """By row number, input pixels per cell of the row's output, where it is known."""
 
 Score = tuple[int, int]
 """How good an alignment is: numbers that it brings along, and then rows that keep their index."""
+
+
+def match_rows(model: Detector, own: Rows, source: SourceWeights, given: Rows) -> dict[int, int]:
+    """Rows of a checkpoint by row of the detector; see `align_rows`.
+
+    Args:
+        own, given: the rows of the detector and of the checkpoint that have tensors, without the heads.
+    """
+    return align_rows(given, own, _source_strides(source), _row_strides(model))
+
+
+def _source_strides(source: SourceWeights) -> dict[int, int]:
+    """Stride of each row of the checkpoint's network; empty where it cannot be built here."""
+    if source.yaml is None:
+        return {}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return _row_strides(build_model(source.yaml))
+    except ConfigError:
+        return {}
+
+
+def _row_strides(model: Detector) -> dict[int, int]:
+    """Input pixels per cell of the output of every row but the head, rounded; none for outputs that are no maps."""
+    traces = trace_rows(model.rows, list(model.model), (1, model.in_channels, PROBE_SIZE, PROBE_SIZE))
+    shapes = {row.index: trace.shapes[0] for row, trace in zip(model.rows[:-1], traces, strict=False)}
+    return {index: round(PROBE_SIZE / shape[2]) for index, shape in shapes.items() if len(shape) == 4}
 
 
 def align_rows(

@@ -7,21 +7,18 @@ matched by path. The detection head is matched by class names.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from models.detector import Detector, build_model
-from models.errors import ConfigError
+from models.detector import Detector
 from models.heads.detect import Detect
-from models.probe import PROBE_SIZE, trace_rows
 from models.weights.conversion import Match, converted, match_units, take_unit
-from models.weights.matching import align_rows
+from models.weights.matching import match_rows
 from models.weights.report import Outcome, Transfer, TransferReport
 from models.weights.source import SourceWeights
-from models.weights.units import Unit, split_units
+from models.weights.units import Rows, Unit, split_rows, split_units
 
 _SAME = (Outcome.TAKEN, "same place, same shape")
 _NO_ROW = Match(Outcome.LEFT, "no row of the checkpoint has these shapes at this stride")
@@ -32,61 +29,38 @@ def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
 
     `model.classes` must be set: the head's rows of classes that both know are kept.
     """
-    own = model.state_dict()
-    last = len(model.model) - 1
-    own_rows, source_rows = _rows(own), _rows(source.state)
-    source_last = max(source_rows, default=-1)
-    own_rows.pop(last, None)
-    head_units = source_rows.pop(source_last, {})
-    partners = align_rows(source_rows, own_rows, _source_strides(source), _row_strides(model))
+    own, given = split_rows(model.state_dict()), split_rows(source.state)
+    own_head, given_head = len(model.model) - 1, max(given, default=-1)
+    own.pop(own_head, None)
+    head_units = given.pop(given_head, {})
 
-    state: dict[str, Tensor] = {}
-    transfers: list[Transfer] = []
-    used: set[str] = set()
-    for row, units in own_rows.items():
-        partner = partners.get(row)
-        for path, unit in units.items():
-            given = None if partner is None else source_rows[partner].get(path)
-            match, entries = (_NO_ROW, {}) if partner is None else take_unit(given, unit)
-            state.update({f"model.{row}.{path}{name}": value for name, value in entries.items()})
-            if given is not None and entries:
-                used.update(f"model.{partner}.{path}{name}" for name in given.tensors)
-            transfers.append(_transfer(row, path, unit, match))
-    head_state, head_transfers, head_taken = _transfer_head(model, source, source_last, head_units)
+    state, transfers, used = _take_rows(own, given, match_rows(model, own, source, given))
+    head_state, head_transfers, head_taken = _transfer_head(model, source, given_head, head_units)
     if any(transfer.outcome is not Outcome.LEFT for transfer in head_transfers):
-        used.update(key for key in source.state if key.startswith(f"model.{source_last}."))
+        used.update(key for key in source.state if key.startswith(f"model.{given_head}."))
     # Keys are partial: what found nothing keeps its value.
     model.load_state_dict({**state, **head_state}, strict=False)
     unused = tuple(key for key in source.state if key not in used)
     return TransferReport((*transfers, *head_transfers), unused, head_taken)
 
 
-def _source_strides(source: SourceWeights) -> dict[int, int]:
-    """Stride of each row of the checkpoint's network; empty where it cannot be built here."""
-    if source.yaml is None:
-        return {}
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return _row_strides(build_model(source.yaml))
-    except ConfigError:
-        return {}
-
-
-def _row_strides(model: Detector) -> dict[int, int]:
-    """Input pixels per cell of the output of every row but the head, rounded; none for outputs that are no maps."""
-    traces = trace_rows(model.rows, list(model.model), (1, model.in_channels, PROBE_SIZE, PROBE_SIZE))
-    shapes = {row.index: trace.shapes[0] for row, trace in zip(model.rows[:-1], traces, strict=False)}
-    return {index: round(PROBE_SIZE / shape[2]) for index, shape in shapes.items() if len(shape) == 4}
-
-
-def _rows(state: Mapping[str, Tensor]) -> dict[int, dict[str, Unit]]:
-    rows: dict[int, dict[str, Tensor]] = defaultdict(dict)
-    for key, tensor in state.items():
-        prefix, _, rest = key.partition(".")
-        number, _, name = rest.partition(".")
-        if prefix == "model" and number.isdecimal():
-            rows[int(number)][name] = tensor
-    return {number: split_units(rows[number]) for number in sorted(rows)}
+def _take_rows(
+    own: Rows, given: Rows, partners: Mapping[int, int]
+) -> tuple[dict[str, Tensor], list[Transfer], set[str]]:
+    """Entries for the rows before the head, what became of these rows, and the keys of the checkpoint that are used."""
+    state: dict[str, Tensor] = {}
+    transfers: list[Transfer] = []
+    used: set[str] = set()
+    for row, units in own.items():
+        partner = partners.get(row)
+        for path, unit in units.items():
+            there = None if partner is None else given[partner].get(path)
+            match, entries = (_NO_ROW, {}) if partner is None else take_unit(there, unit)
+            state.update({f"model.{row}.{path}{name}": value for name, value in entries.items()})
+            if there is not None and entries:
+                used.update(f"model.{partner}.{path}{name}" for name in there.tensors)
+            transfers.append(_transfer(row, path, unit, match))
+    return state, transfers, used
 
 
 def _transfer(row: int, path: str, unit: Unit, match: Match) -> Transfer:

@@ -52,6 +52,21 @@ class Unit:
             return None
 
 
+Rows = Mapping[int, Mapping[str, Unit]]
+"""By row number, the units of the row by path."""
+
+
+def split_rows(state: Mapping[str, Tensor]) -> dict[int, dict[str, Unit]]:
+    """The units of every row that has tensors, from a network's state dict, whose keys are `model.{row}.…`."""
+    rows: dict[int, dict[str, Tensor]] = defaultdict(dict)
+    for key, tensor in state.items():
+        prefix, _, rest = key.partition(".")
+        number, _, name = rest.partition(".")
+        if prefix == "model" and number.isdecimal():
+            rows[int(number)][name] = tensor
+    return {number: split_units(rows[number]) for number in sorted(rows)}
+
+
 def split_units(state: Mapping[str, Tensor]) -> dict[str, Unit]:
     """The units of a row (or of any module) by path, from its state dict."""
     blocks = _block_paths(state)
