@@ -13,21 +13,39 @@ from files.lazy import lazy_names
 
 if TYPE_CHECKING:
     from engine.detect.predict import predict
+    from engine.detections import Detections
+    from engine.metrics.evaluate import EvalResult
     from engine.metrics.validation import validate
     from engine.options import DetectOptions, ResumeOptions, TrainOptions, ValOptions
     from engine.training.loop import train
+    from engine.training.training import TrainResult
 
-__all__ = ["DetectOptions", "ResumeOptions", "TrainOptions", "ValOptions", "predict", "train", "validate"]
+__all__ = [
+    "DetectOptions",
+    "Detections",
+    "EvalResult",
+    "ResumeOptions",
+    "TrainOptions",
+    "TrainResult",
+    "ValOptions",
+    "predict",
+    "train",
+    "validate",
+]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "DetectOptions": "engine.options",
-        "ResumeOptions": "engine.options",
-        "TrainOptions": "engine.options",
-        "ValOptions": "engine.options",
-        "predict": "engine.detect.predict",
-        "train": "engine.training.loop",
-        "validate": "engine.metrics.validation",
-    },
-)
+if not TYPE_CHECKING:  # a type checker must not take any name for granted
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "DetectOptions": "engine.options",
+            "Detections": "engine.detections",
+            "EvalResult": "engine.metrics.evaluate",
+            "ResumeOptions": "engine.options",
+            "TrainOptions": "engine.options",
+            "TrainResult": "engine.training.training",
+            "ValOptions": "engine.options",
+            "predict": "engine.detect.predict",
+            "train": "engine.training.loop",
+            "validate": "engine.metrics.validation",
+        },
+    )

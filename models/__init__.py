@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfigError", "Conv", "Detector", "SAConv2d", "SPConv", "build_model"]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "ConfigError": "models.errors",
-        "Conv": "models.blocks.conv",
-        "Detector": "models.detector",
-        "SAConv2d": "models.blocks.saconv",
-        "SPConv": "models.blocks.spconv",
-        "build_model": "models.detector",
-    },
-)
+if not TYPE_CHECKING:  # a type checker must not take any name for granted
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "ConfigError": "models.errors",
+            "Conv": "models.blocks.conv",
+            "Detector": "models.detector",
+            "SAConv2d": "models.blocks.saconv",
+            "SPConv": "models.blocks.spconv",
+            "build_model": "models.detector",
+        },
+    )

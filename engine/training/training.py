@@ -83,7 +83,7 @@ class TrainResult:
     Attributes:
         folder: the run's folder.
         best, last: its checkpoints; None where it was interrupted before the first epoch was complete.
-        best_epoch: the epoch of `best`, counted from 0 as in `history`.
+        best_epoch: the epoch of `best`, counted from 0 as in `history`; 0 where there is none.
         figures: the twelve COCO figures of `best` on the validation split, by name (`engine.metrics.coco.FIGURES`), in
             [0, 1], nan where undefined; empty where the training was interrupted.
         history: one entry per epoch, the rows of results.csv: losses, figures, learning rate.

@@ -108,7 +108,6 @@ def test_a_run_leaves_everything_behind(folder: Path, tmp_path: Path) -> None:
     assert "11 images, 10 boxes (1 without boxes)" in output
 
 
-@pytest.mark.slow
 def test_python_gets_figures_paths_and_history(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
