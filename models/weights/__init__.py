@@ -1,8 +1,8 @@
-"""Everything about taking weights over, as one way in three steps.
+"""Everything about taking weights over, as one way in three steps; imports go up in this list.
 
-    read     `source` (own checkpoints, and by `unpickling` YOLOv5's): one shape for whatever a file holds
-    match    `units` (what stands where), `matching` (row to row), `conversion` (unit to unit): what goes where, and how
-    build    `transfer` (into a network that is there, with a `report`), `load` (from a file to a detector)
+    read     `unpickling` (YOLOv5's files, without running them), `source` (any file, in one shape)
+    match    `report`, `units` (what stands where), `conversion` (unit to unit), `matching` (row to row)
+    build    `transfer` (into a network that is there), `load` (from a file to a detector)
 
-Each file imports only from those before it. What a single block or head knows of itself stands in its own file.
+What a single block or head knows of itself stands in its own file.
 """

@@ -79,6 +79,9 @@ class SAConv2d(nn.Module):
         "switch": 1.0,
         "weight_diff": 30.0,
     }
+    # Where the block comes along trained, its switch is still near 1: after 40 epochs of fine-tuning on BCCD, the root
+    # mean square of 1 - switch is 0.03 to 0.23 in yolov5n's nine blocks. So the same rates fit.
+    continued_rate_factors: ClassVar[Mapping[str, float]] = finetune_rate_factors
 
     def __init__(
         self,
