@@ -23,6 +23,7 @@ from engine.cli.flags import positive_int
 from engine.cli.run import run_cli
 from engine.training.hyperparameters import load_hyperparameters
 from models import Detector, build_model
+from models.losses.targets import Targets
 from models.summary import count_flops, count_parameters
 
 CONFIGURATIONS = ("yolov5s.yaml", "yolov5s-saconv.yaml", "yolov5s-spconv.yaml")
@@ -72,7 +73,7 @@ def infer_in(model: Detector, form: Form, imgsz: int, setting: Setting) -> Funct
 
     def infer() -> Tensor:
         with torch.inference_mode():
-            return deployed(images)[0]
+            return deployed.predict(images).boxes_xyxy
 
     return infer
 
@@ -81,17 +82,18 @@ def training_step_in(model: Detector, form: Form, imgsz: int, setting: Setting) 
     """Forward, loss and backward of a training batch with 8 boxes per image, as train.py does it."""
     device = setting.device
     trained = copy.deepcopy(model).train().to(device).to(memory_format=form.layout)
-    criterion = trained.head.build_loss(load_hyperparameters("scratch").training.gains(imgsz)).to(device)
+    hyp = load_hyperparameters("scratch").for_head(trained.head)
+    criterion = trained.head.criterion(hyp.gains(imgsz)).to(device)
     images = _images(setting.train_batch, imgsz).to(device).to(memory_format=form.layout)
-    targets = _targets(setting.train_batch, trained.num_classes).to(device)
+    targets = Targets.of_boxes(_targets(setting.train_batch, trained.num_classes), (imgsz, imgsz)).to(device)
     mixed = form.precision != torch.float32
 
     def step() -> None:
         trained.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=form.precision, enabled=mixed):
             logits = trained(images)
-        loss, _ = criterion(logits, targets)
-        loss.backward()
+        losses = criterion(logits, targets, 0.0)
+        torch.stack(list(losses.values())).sum().backward()
 
     return step
 

@@ -14,7 +14,7 @@ from files.classes import Classes
 from models.config.reader import load_config
 from models.config.schema import ModelConfig
 from models.errors import ConfigError
-from models.heads.base import DetectionHead
+from models.heads.base import DetectionHead, Predictions
 from models.parser import IMAGE, build_rows
 from models.probe import PROBE_SIZE, find_size_divisor, find_strides, trace_rows
 
@@ -110,16 +110,25 @@ class Detector(nn.Module):
             images: `(B, C, H, W)` RGB in [0, 1]; H and W multiples of `size_divisor`.
 
         Returns:
-            In training mode the head's raw logits, one tensor per level. In evaluation mode `(decoded, logits)`, where
-            decoded is `(B, anchors, 5 + nc)`: cx, cy, w, h in input pixels, objectness, class probabilities.
+            In training mode the head's raw logits, one tensor per level. In evaluation mode `(readable, logits)`, where
+            readable is `(B, N, columns)`: cx, cy, w, h in input pixels, and what else the head has to show: the
+            anchor-based one objectness and class probabilities, `5 + nc` columns.
 
         Raises:
             ValueError: a size that the strides do not divide.
         """
+        logits = self.logits(images)
+        return logits if self.training else (self.head.readable(logits), logits)
+
+    def logits(self, images: Tensor) -> list[Tensor]:
+        """The head's raw logits; images as in `forward`."""
         if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
             self._check_size(images)
-        logits = self._run_graph(images)
-        return logits if self.training else (self.head.decode(logits), logits)
+        return self._run_graph(images)
+
+    def predict(self, images: Tensor) -> Predictions:
+        """Boxes and scores, not yet suppressed; images as in `forward`."""
+        return self.head.decode(self.logits(images))
 
     def fuse(self) -> Detector:
         """Bring every block that can into its form for inference (BatchNorm folded, ...), in place. Returns itself."""

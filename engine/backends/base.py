@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.errors import EngineError
 from files.classes import Classes
+from models.heads.base import Predictions
 
 
 class Backend(ABC):
@@ -27,6 +28,7 @@ class Backend(ABC):
         imgsz: side of the network input it was made for, pixels.
         stride: height and width of an input must be multiples of it.
         device, dtype: where and in which precision it computes.
+        needs_suppression: whether several predictions may stand for one object; see `DetectionHead`.
     """
 
     takes_cfg: ClassVar[bool] = False
@@ -35,16 +37,17 @@ class Backend(ABC):
     stride: int
     device: torch.device
     dtype: torch.dtype
+    needs_suppression: bool = True
 
     @abstractmethod
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Predictions:
         """Detects.
 
         Args:
             images: (B, 3, H, W) RGB on any device: uint8, or floating point in [0, 1]. H and W multiples of `stride`.
 
         Returns:
-            (B, anchors, 5 + nc), float32: cx, cy, w, h in input pixels, objectness, class probabilities.
+            Boxes and scores, float32.
         """
 
     def synchronize(self) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.backends.base import Backend, register_backend
 from engine.device import memory_format_of
+from models.heads.base import Predictions
 from models.weights.load import load_detector
 
 
@@ -30,6 +31,7 @@ class TorchBackend(Backend):
         self.classes = model.classes
         self.imgsz = model.imgsz
         self.stride = math.lcm(model.size_divisor, round(float(model.stride.max())))
+        self.needs_suppression = model.head.needs_suppression
         self.device = device
         self.dtype = dtype
         # Folded in float32, then rounded once.
@@ -37,10 +39,9 @@ class TorchBackend(Backend):
         self.model = model.fuse().to(dtype).to(memory_format=self.layout)
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Predictions:
         inputs = images.to(self.device, non_blocking=True)
         scale = 255 if inputs.dtype == torch.uint8 else 1
         # Scaled before rounding to half precision; 0..255 is not exact in bfloat16 after a division there.
         inputs = (inputs.float() / scale).to(dtype=self.dtype, memory_format=self.layout)
-        decoded, _ = self.model(inputs)
-        return decoded.float()
+        return self.model.predict(inputs)

@@ -15,7 +15,7 @@ from data.letterbox import Letterbox
 from engine.backends import Backend
 from engine.detections import CLASS_NAME, Detections
 from engine.errors import EngineError
-from engine.postprocess import non_max_suppression
+from engine.postprocess import select_boxes
 from files.hints import did_you_mean
 
 STAGES = ("pre-process", "inference", "NMS")
@@ -28,7 +28,7 @@ class Predictor:
         backend: the network.
         imgsz: network input in pixels: () as the back end says; one number: the long side; two: height and width.
             Rounded up to the back end's stride.
-        conf_thres, iou_thres, max_det, classes, agnostic: see `engine.postprocess.non_max_suppression`.
+        conf_thres, iou_thres, max_det, classes, agnostic: see `engine.postprocess.select_boxes`.
 
     Attributes:
         imgsz: after rounding, one or two numbers.
@@ -65,10 +65,11 @@ class Predictor:
             letterbox = self._letterbox(image.shape[:2])
             inputs = _to_input(letterbox.apply(image))
         with self._timed("inference"):
-            decoded = self.backend(inputs)
+            predictions = self.backend(inputs)
         with self._timed("NMS"):
-            (found,) = non_max_suppression(
-                decoded,
+            (found,) = select_boxes(
+                predictions,
+                needs_suppression=self.backend.needs_suppression,
                 conf_thres=self._conf_thres,
                 iou_thres=self._iou_thres,
                 max_det=self._max_det,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,12 +19,33 @@ from data.loading.loader import Batch, ImageMeta
 from engine.device import memory_format_of
 from engine.metrics.coco import CocoEvaluator, CocoMetrics
 from engine.metrics.confusion import ConfusionMatrix
-from engine.postprocess import non_max_suppression
+from engine.postprocess import select_boxes
+from engine.targets import targets_of
+from models.heads.base import DetectionHead
+from models.losses.targets import Targets
 
 # What a person sees (pictures, confusion matrix) is what detect.py shows by default.
 SHOWN_CONF, SHOWN_IOU = 0.25, 0.45
 
-Criterion = Callable[[Sequence[Tensor], Tensor], tuple[Tensor, Tensor]]
+Criterion = Callable[[Sequence[Tensor], Targets], Mapping[str, Tensor]]
+"""`(logits, targets)` to scalar losses by name, each averaged over the batch's images."""
+
+
+class Network(Protocol):
+    """What is evaluated: an `nn.Module`, such as a `Detector`, whose head turns its logits into predictions."""
+
+    @property
+    def head(self) -> DetectionHead:
+        """Decodes the logits, and says whether the predictions need suppression."""
+
+    def logits(self, images: Tensor) -> list[Tensor]:
+        """Raw logits of images `(B, 3, H, W)` in [0, 1]."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """All sub-modules, itself included."""
+
+    def eval(self) -> object:
+        """Evaluation mode."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +64,7 @@ class EvalResult:
     Attributes:
         metrics: the COCO figures.
         detections: COCO-results entries with the original ids; bbox (x, y, w, h) in pixels of the original image.
-        losses: mean per image of the criterion's three components; None without a criterion.
+        losses: mean per image of each of the criterion's losses, by name; empty without a criterion.
         speed_ms: milliseconds per image of "pre-process", "inference" and "NMS".
         samples: the first batches, for pictures.
         confusion: over all images, of the boxes detect.py would draw.
@@ -51,7 +73,7 @@ class EvalResult:
 
     metrics: CocoMetrics
     detections: list[dict[str, Any]]
-    losses: tuple[float, float, float] | None
+    losses: dict[str, float]
     speed_ms: dict[str, float]
     samples: list[Sample]
     confusion: ConfusionMatrix
@@ -63,7 +85,7 @@ class EvalResult:
 
 
 def evaluate(
-    model: nn.Module,
+    model: Network,
     loader: Iterable[Batch],
     evaluator: CocoEvaluator,
     *,
@@ -81,12 +103,11 @@ def evaluate(
     The model stays on its device and in its mode (each sub-module's own); its weights are not converted.
 
     Args:
-        model: its evaluation-mode output begins with the decoded predictions `(B, anchors, 5 + nc)`, followed by the
-            logits where a criterion is given.
+        model: a detector.
         loader: batches without augmentation over the evaluator's images.
         evaluator: made once per split, used for every evaluation of it.
-        conf_thres, iou_thres, max_det: see `non_max_suppression`; a low score threshold is what AP needs.
-        criterion: `(logits, targets) -> (loss, components (3,))`.
+        conf_thres, iou_thres, max_det: see `select_boxes`; a low score threshold is what AP needs.
+        criterion: measures the losses as well.
         precision: float32, or the type that torch.autocast runs the network in.
         progress: show a bar.
         keep_batches: how many first batches `samples` holds.
@@ -94,21 +115,20 @@ def evaluate(
     run = _Run(evaluator, _Stopwatch(device))
     memory_format = memory_format_of(device, precision)
     autocast = torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32)
+    select = partial(select_boxes, needs_suppression=model.head.needs_suppression, max_det=max_det)
     with _eval_mode(model), torch.inference_mode():
         for number, batch in enumerate(tqdm(loader, desc="val", disable=not progress, leave=False, dynamic_ncols=True)):
             with run.stopwatch("pre-process"):
                 images = batch.images.to(device, non_blocking=True).to(memory_format=memory_format).float() / 255
             with run.stopwatch("inference"), autocast:
-                decoded, *rest = model(images)
+                logits = model.logits(images)
+                predictions = model.head.decode(logits)
             with run.stopwatch("NMS"):
-                found = non_max_suppression(
-                    decoded, conf_thres=conf_thres, iou_thres=iou_thres, max_det=max_det, multi_label=True
-                )
+                found = select(predictions, conf_thres=conf_thres, iou_thres=iou_thres, multi_label=True)
             if criterion is not None:
-                logits = [level.float() for level in rest[0]]
-                run.add_losses(criterion(logits, batch.targets.to(device))[1], len(images))
-            shown = non_max_suppression(decoded, conf_thres=SHOWN_CONF, iou_thres=SHOWN_IOU, max_det=max_det)
-            shown = [boxes.cpu() for boxes in shown]
+                losses = criterion([level.float() for level in logits], targets_of(batch, device))
+                run.add_losses(losses, len(images))
+            shown = [boxes.cpu() for boxes in select(predictions, conf_thres=SHOWN_CONF, iou_thres=SHOWN_IOU)]
             run.add_batch(batch.metas, found, shown)
             if number < keep_batches:
                 run.samples.append(Sample(batch, shown))
@@ -145,14 +165,15 @@ class _Run:
     detections: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     images: int = 0
-    loss_sum: Tensor | None = None
+    loss_sums: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.confusion = ConfusionMatrix(len(self.evaluator.classes), SHOWN_CONF)
 
-    def add_losses(self, components: Tensor, images: int) -> None:
-        weighted = components.detach().float() * images
-        self.loss_sum = weighted if self.loss_sum is None else self.loss_sum + weighted
+    def add_losses(self, losses: Mapping[str, Tensor], images: int) -> None:
+        for name, loss in losses.items():
+            weighted = loss.detach().float() * images
+            self.loss_sums[name] = self.loss_sums[name] + weighted if name in self.loss_sums else weighted
 
     def add_batch(self, metas: Sequence[ImageMeta], found: Sequence[Tensor], shown: Sequence[Tensor]) -> None:
         for meta, boxes, visible in zip(metas, found, shown, strict=True):
@@ -164,14 +185,10 @@ class _Run:
 
     def result(self) -> EvalResult:
         images = max(self.images, 1)
-        losses = None
-        if self.loss_sum is not None:
-            box, objectness, label = (self.loss_sum / images).tolist()
-            losses = (box, objectness, label)
         return EvalResult(
             metrics=self.evaluator.measure(self.detections),
             detections=self.detections,
-            losses=losses,
+            losses={name: float(total / images) for name, total in self.loss_sums.items()},
             speed_ms={stage: 1e3 * seconds / images for stage, seconds in self.stopwatch.seconds.items()},
             samples=self.samples,
             confusion=self.confusion,
@@ -203,7 +220,7 @@ def coco_results(predictions: np.ndarray, image_id: int, category_ids: Sequence[
 
 
 @contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
+def _eval_mode(model: Network) -> Iterator[None]:
     """Evaluation mode inside; afterwards every sub-module is in the mode it was in: frozen ones differ from others."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

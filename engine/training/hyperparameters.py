@@ -1,15 +1,17 @@
 """The hyperparameters of a training: a flat YAML of YOLOv5's keys, checked before anything starts.
 
-The keys are those of the training recipe (below) and those that the augmentations of `data.augment` declare, so a new
-augmentation brings its own keys and nothing is edited here.
+The keys are those of the training recipe (below), those that the augmentations of `data.augment` declare and those that
+the losses of the heads in `models.heads` declare, so a new augmentation or head brings its own keys and nothing is
+edited here. A recipe may serve several heads: a training uses the keys of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +23,8 @@ from files.lookup import Shelf
 from files.places import CONFIGS
 from files.problems import first_problem
 from files.strict_yaml import Document, read_yaml
+from models.heads import registered_heads
+from models.heads.base import DetectionHead
 
 SHELF = Shelf(CONFIGS / "hyps", "hyperparameter file", EngineError)
 _FORM = "it must hold 'key: value' lines, such as lr0: 0.01"
@@ -31,7 +35,7 @@ _UNUSED = {"iou_t", "anchors"}
 
 
 class TrainingHyperparameters(BaseModel):
-    """Rates, warm-up, loss weights, and when images are no longer mixed."""
+    """Rates, warm-up, and when images are no longer mixed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,34 +47,40 @@ class TrainingHyperparameters(BaseModel):
     warmup_epochs: float = Field(3.0, ge=0)
     warmup_momentum: float = Field(0.8, ge=0, lt=1)
     warmup_bias_lr: float = Field(0.1, ge=0)
-    box: float = Field(0.05, ge=0)
-    cls: float = Field(0.5, ge=0)
-    cls_pw: float = Field(1.0, gt=0)
-    obj: float = Field(1.0, ge=0)
-    obj_pw: float = Field(1.0, gt=0)
-    anchor_t: float = Field(4.0, gt=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
     close_mosaic: int = Field(0, ge=0)
-
-    def gains(self, imgsz: int) -> dict[str, float]:
-        """What the loss of a head reads, for images of `imgsz` px.
-
-        `obj` is stated for 640 px. Objectness is a mean over cells, of which a smaller image has fewer empty ones, so
-        its weight follows the area.
-        """
-        return {**self.model_dump(), "obj": self.obj * (imgsz / 640) ** 2}
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The recipe's values and the augmentations' values, by key."""
+    """The values of the recipe, of the augmentations and of the head's loss, by key.
+
+    Attributes:
+        loss: as given, for any head, until `for_head`; complete then.
+        document: where they were read, for messages.
+    """
 
     training: TrainingHyperparameters
     augment: Mapping[str, float]
+    loss: Mapping[str, float]
+    document: Document = field(repr=False, compare=False)
+
+    def for_head(self, head: DetectionHead | type[DetectionHead]) -> Hyperparameters:
+        """The same for one head: all keys of its loss, with defaults; those of other heads are dropped.
+
+        Raises:
+            EngineError: a value that this head refuses.
+        """
+        declared = head.hyperparameters
+        own = {key: value for key, value in self.loss.items() if key in declared.model_fields}
+        return replace(self, loss=_checked(declared, own, self.document).model_dump())
+
+    def gains(self, imgsz: int) -> dict[str, float]:
+        """What `DetectionHead.criterion` takes, for a network input of side `imgsz` px."""
+        return {**self.loss, "imgsz": imgsz}
 
     def as_dict(self) -> dict[str, Any]:
         """Flat, as in the YAML."""
-        return {**self.training.model_dump(), **self.augment}
+        return {**self.training.model_dump(), **self.loss, **self.augment}
 
 
 def load_hyperparameters(path: str | Path) -> Hyperparameters:
@@ -93,13 +103,18 @@ def parse_hyperparameters(values: Mapping[str, Any], source: str) -> Hyperparame
 
 def _parse(document: Document) -> Hyperparameters:
     augment_names = set(hyperparameter_names())
+    heads = [head.hyperparameters for head in registered_heads()]
+    loss_names = {name for declared in heads for name in declared.model_fields}
     training: dict[str, Any] = {}
     augment: dict[str, Any] = {}
+    loss: dict[str, Any] = {}
     for key, value in document.content.items():
         if key in augment_names:
             augment[key] = value
         elif key in TrainingHyperparameters.model_fields:
             training[key] = value
+        elif key in loss_names:
+            loss[key] = value
         elif key in _ABSENT:
             if value != _ABSENT[key]:
                 off = _ABSENT[key]
@@ -107,12 +122,34 @@ def _parse(document: Document) -> Hyperparameters:
                     f"{document.where(key)}: {key}: {value} is not supported; set it to {off} or remove it"
                 )
         elif key not in _UNUSED:
-            hint = did_you_mean(str(key), [*TrainingHyperparameters.model_fields, *hyperparameter_names()], "remove it")
+            known = [*TrainingHyperparameters.model_fields, *hyperparameter_names(), *sorted(loss_names)]
+            hint = did_you_mean(str(key), known, "remove it")
             raise EngineError(f"{document.where(str(key))}: unknown key {key!r}; {hint}")
+    recipe = _checked(TrainingHyperparameters, training, document)
+    for key, value in loss.items():
+        _check_loss_value(key, value, [declared for declared in heads if key in declared.model_fields], document)
     try:
-        return Hyperparameters(TrainingHyperparameters(**training), check_hyperparameters(augment))
+        return Hyperparameters(recipe, check_hyperparameters(augment), loss, document)
+    except DataError as error:
+        raise EngineError(f"{document.where(*error.entry)}: {error}") from None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _checked(model: type[Model], values: Mapping[str, Any], document: Document) -> Model:
+    try:
+        return model(**values)
     except ValidationError as error:
         problem = first_problem(error)
         raise EngineError(f"{document.where(*problem.location)}: {problem.sentence()}") from None
-    except DataError as error:
-        raise EngineError(f"{document.where(*error.entry)}: {error}") from None
+
+
+def _check_loss_value(key: str, value: Any, heads: Sequence[type[BaseModel]], document: Document) -> None:
+    """Raises EngineError where no head takes the value; whether the training's own does shows with the model."""
+    *others, last = heads
+    for declared in others:
+        with suppress(EngineError):
+            _checked(declared, {key: value}, document)
+            return
+    _checked(last, {key: value}, document)

@@ -13,6 +13,7 @@ from data.loading.loader import Batch
 from engine.device import Compute
 from engine.errors import EngineError
 from engine.options import TrainOptions
+from engine.targets import targets_of
 from engine.training.ema import build_ema
 from engine.training.hyperparameters import Hyperparameters
 from engine.training.optimizer import Group, build_optimizer, clip_gradients, groups_as_plain
@@ -64,7 +65,7 @@ class Learner:
         schedule = Schedule(hyp.training, options.epochs, batches, options.batch_size, options.cos_lr)
         return cls(
             model=model,
-            criterion=model.head.build_loss(hyp.training.gains(options.imgsz)).to(compute.device),
+            criterion=model.head.criterion(hyp.gains(options.imgsz)).to(compute.device),
             groups=groups,
             optimizer=build_optimizer(model, groups, options.optimizer, hyp.training, schedule.weight_decay),
             schedule=schedule,
@@ -78,13 +79,18 @@ class Learner:
         """The learning rate now, of the last group."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """What is minimised, a scalar, and the named parts of the loss, means over the images, without gradients."""
+    def losses(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is minimised, a scalar, and the named parts of the loss, means over the images, without gradients.
+
+        Args:
+            progress: how much of the training is over, 0 to 1.
+        """
         images = self.compute.inputs(batch.images)
         with self.compute.autocast():
             logits = self.model(images)
-        total, parts = self.criterion(logits, batch.targets.to(self.compute.device))
-        return total, dict(zip(("box", "obj", "cls"), parts, strict=True))
+        losses = self.criterion(logits, targets_of(batch, self.compute.device), progress)
+        total = torch.stack([*losses.values()]).sum() * len(batch)
+        return total, {name: loss.detach() for name, loss in losses.items()}
 
     def backward(self, loss: Tensor) -> None:
         """Adds the gradients of a loss to those that wait for a step."""

@@ -11,10 +11,12 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from engine.device import memory_usage
@@ -26,6 +28,7 @@ from engine.report.training import draw_training_batch, finish_report
 from engine.training.saving import save_epoch, save_finished
 from engine.training.start import prepare
 from engine.training.training import Training, TrainResult
+from models.detector import Detector
 from models.summary import count_flops, count_parameters
 from models.weights.load import load_detector
 
@@ -110,7 +113,8 @@ def _run_epoch(training: Training, recorder: Recorder) -> None:
     values = {f"train/{name}_loss": value for name, value in _learn(training).items()}
     improved = False
     if epoch + 1 == training.options.epochs or not training.options.noval:
-        result = _validate(training, training.learner.ema.module)
+        progress_after = (epoch + 1) / training.options.epochs
+        result = _validate(training, cast(Detector, training.learner.ema.module), progress_after)
         values.update(_recorded(result))
         improved = _is_best(training, result)
     values["x/lr"] = training.learner.rate
@@ -131,7 +135,7 @@ def _learn(training: Training) -> dict[str, float]:
     for number, batch in enumerate(bar):
         iteration = epoch * len(loader) + number
         learner.schedule.apply(learner.optimizer, epoch, iteration)
-        loss, parts = learner.losses(batch)
+        loss, parts = learner.losses(batch, iteration / (training.options.epochs * len(loader)))
         _check_finite(loss, training)
         learner.backward(loss)
         waiting += 1
@@ -166,14 +170,14 @@ def _postfix(training: Training, sums: Mapping[str, Tensor], batches: int) -> st
     return f"{means} lr {training.learner.rate:.5f} {memory_usage(training.learner.compute.device)}"
 
 
-def _validate(training: Training, model: nn.Module) -> EvalResult:
+def _validate(training: Training, model: Detector, progress: float) -> EvalResult:
     learner = training.learner
     return evaluate(
         model,
         training.data.val_loader,
         training.data.evaluator,
         device=learner.compute.device,
-        criterion=learner.criterion,
+        criterion=partial(learner.criterion, progress=progress),
         precision=learner.compute.precision,
     )
 
@@ -181,9 +185,7 @@ def _validate(training: Training, model: nn.Module) -> EvalResult:
 def _recorded(result: EvalResult) -> dict[str, float]:
     """The figures and losses of a validation, as results.csv names them."""
     values = {f"metrics/{name}": value for name, value in result.metrics.figures.items()}
-    if result.losses is not None:
-        values.update(zip(("val/box_loss", "val/obj_loss", "val/cls_loss"), result.losses, strict=True))
-    return values
+    return values | {f"val/{name}_loss": loss for name, loss in result.losses.items()}
 
 
 def _is_best(training: Training, result: EvalResult) -> bool:
@@ -213,7 +215,7 @@ def _tell_interruption(training: Training) -> None:
 def _finish(training: Training) -> EvalResult:
     """Measures and reports the best weights, and notes that all is done."""
     detector = load_detector(training.best, training.learner.compute.device)
-    result = _validate(training, detector.to(memory_format=training.learner.compute.layout))
+    result = _validate(training, detector.to(memory_format=training.learner.compute.layout), 1.0)
     finish_report(result, training.data.classes.names, training.folder, plots=not training.options.noplots)
     save_finished(training)
     log.info("best of epoch %d: %s", training.progress.best_epoch + 1, training.best)

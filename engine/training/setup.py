@@ -7,18 +7,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from data.coco.records import CocoSplit, load_coco
 from data.config import DatasetConfig
 from data.loading.loader import build_loader
 from engine.errors import EngineError
 from engine.metrics.coco import CocoEvaluator
 from engine.options import TrainOptions
-from engine.training.anchors import check_anchors
 from engine.training.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
 from engine.training.rules import Rules
 from engine.training.training import TrainingData
 from models import build_model
 from models.detector import Detector
+from models.heads.base import DetectionHead
 from models.weights.report import Outcome, TransferReport
 from models.weights.source import SourceWeights
 from models.weights.transfer import transfer_weights
@@ -118,8 +120,33 @@ def build_detector(
     taken = None if pretrained is None else _take_over(model, pretrained, options)
     # Pretrained classes belong to the anchors that they were trained with.
     if not ((taken is not None and taken.head_taken) or options.noautoanchor):
-        check_anchors(model, split, options.imgsz, hyp.training.anchor_t, options.seed)
+        gains = hyp.for_head(model.head).gains(options.imgsz)
+        fitted = model.head.fit(box_sizes(split, options.imgsz), gains, options.seed)
+        if fitted:
+            log.info("%s", fitted)
     return model, taken
+
+
+def box_sizes(split: CocoSplit, imgsz: int) -> np.ndarray:
+    """`(N, 2)` widths and heights of all training boxes in pixels of the network input (long side `imgsz`)."""
+    sizes = [
+        (record.boxes_xyxy[~record.crowd, 2:] - record.boxes_xyxy[~record.crowd, :2])
+        * (imgsz / max(record.width, record.height))
+        for record in split.records
+    ]
+    return np.concatenate(sizes).astype(np.float32) if sizes else np.zeros((0, 2), np.float32)
+
+
+def bind_hyperparameters(hyp: Hyperparameters, head: DetectionHead, options: TrainOptions) -> Hyperparameters:
+    """The hyperparameters of a training with this head.
+
+    Raises:
+        EngineError: a value that the head refuses, or `--label-smoothing` for a loss without it.
+    """
+    bound = hyp.for_head(head)
+    if options.label_smoothing is not None and "label_smoothing" not in bound.loss:
+        raise EngineError(f"--label-smoothing: the loss of {type(head).__name__} has none; leave it out")
+    return bound
 
 
 def freeze_rows(model: Detector, rows: tuple[int, ...]) -> None:

@@ -18,6 +18,7 @@ from engine.training.optimizer import new_groups
 from engine.training.random_state import seed_generators
 from engine.training.rules import Rules
 from engine.training.setup import (
+    bind_hyperparameters,
     build_detector,
     chosen_hyperparameters,
     freeze_rows,
@@ -56,6 +57,7 @@ def _begun(options: TrainOptions) -> Training:
     rules = Rules.current()
     splits = load_splits(dataset)
     model, taken = build_detector(options, hyp, splits[0], pretrained)
+    hyp = bind_hyperparameters(hyp, model.head, options)
     model = _placed(model, options, compute)
     data = load_data(splits, options, hyp, model.size_divisor, rules)
     groups = new_groups(model, options.optimizer, rules, taken)
@@ -71,12 +73,13 @@ def _resumed(request: ResumeOptions) -> Training:
     options = with_defaults(saved.options, dataset)
     splits = load_splits(dataset)
     model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
+    hyp = bind_hyperparameters(saved.hyp, model.head, options)
     model = _placed(model, options, compute)
-    data = load_data(splits, options, saved.hyp, model.size_divisor, saved.rules)
+    data = load_data(splits, options, hyp, model.size_divisor, saved.rules)
     saved.check_data(data.classes, len(data.train_loader))
-    learner = Learner.of(model, saved.groups(model), options, saved.hyp, len(data.train_loader), compute)
+    learner = Learner.of(model, saved.groups(model), options, hyp, len(data.train_loader), compute)
     learner.restore(saved)
-    return Training(options, saved.hyp, saved.rules, data, learner, saved.progress, saved.folder)
+    return Training(options, hyp, saved.rules, data, learner, saved.progress, saved.folder)
 
 
 def _compute(options: TrainOptions) -> Compute:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.errors import ConfigError
-from models.heads.base import DetectionHead
+from models.heads.anchors import check_anchors
+from models.heads.base import DetectionHead, LossHyperparameters, Predictions
+from models.heads.takeover import SAME, HeadTakeover, join_classes, shared_classes
 from models.losses.anchor import AnchorLoss
 from models.registry import RowContext, RowPlan, register
 
@@ -51,6 +55,23 @@ def _anchor_levels(anchors: Any, levels: int) -> list[list[float]]:
     return anchors
 
 
+def _rank(stride: Tensor) -> Tensor:
+    """`(levels,)` place of each level when the finest comes first."""
+    return stride.argsort(stable=True).argsort()
+
+
+class AnchorHyperparameters(LossHyperparameters):
+    """What weighs the parts of the anchor-based loss; see `models.losses.anchor.AnchorLoss`."""
+
+    box: float = Field(0.05, ge=0)
+    cls: float = Field(0.5, ge=0)
+    cls_pw: float = Field(1.0, gt=0)
+    obj: float = Field(1.0, ge=0)
+    obj_pw: float = Field(1.0, gt=0)
+    anchor_t: float = Field(4.0, gt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
 @register(rule=detect_rule)
 class Detect(DetectionHead):
     """YOLOv5's detection head.
@@ -65,6 +86,8 @@ class Detect(DetectionHead):
         anchors: `(nl, na, 2)` width and height in grid units (pixels divided by the level's stride), saved.
         stride: `(nl,)` input pixels per cell, found from the graph and not saved.
     """
+
+    hyperparameters = AnchorHyperparameters
 
     anchors: Tensor
 
@@ -81,10 +104,9 @@ class Detect(DetectionHead):
     def set_stride(self, stride: Tensor) -> None:
         """Anchors from pixels to grid units, small ones to the fine levels; biases for rare objects."""
         self.stride = stride.to(self.anchors)
-        area = self.anchors.prod(2).mean(1)
-        if (area[-1] - area[0]) * (self.stride[-1] - self.stride[0]) < 0:
-            self.anchors = self.anchors.flip(0)
-        self.anchors = self.anchors / self.stride.view(-1, 1, 1)
+        area = self.anchors.prod(2).mean(1)  # (nl,)
+        smallest_first = self.anchors[area.argsort(stable=True)]
+        self.anchors = smallest_first[_rank(self.stride)] / self.stride.view(-1, 1, 1)
         self._init_biases()
 
     @torch.no_grad()
@@ -103,29 +125,97 @@ class Detect(DetectionHead):
             for conv, feature in zip(self.m, features, strict=True)
         ]
 
-    def decode(self, logits: Sequence[Tensor]) -> Tensor:
-        """Logits to predictions `(B, anchors, 5 + nc)`, rows ordered by level, anchor, y, x.
+    def decode(self, logits: Sequence[Tensor]) -> Predictions:
+        """Logits to boxes and scores, rows ordered by level, anchor, y, x. A score is objectness times class.
 
         The result is at least float32, whatever the precision of the logits: bfloat16 has steps of 4 px at 640 px.
         """
-        return torch.cat([self._decode_level(level, index) for index, level in enumerate(logits)], 1)
+        boxes, objectness, classes = zip(*self._decode_anchors(logits), strict=True)
+        centre, size = torch.cat(boxes, 1).split((2, 2), 2)  # (B, N, 2) each
+        boxes_xyxy = torch.cat((centre - size / 2, centre + size / 2), 2)
+        scores, factors = torch.cat(classes, 1), torch.cat(objectness, 1)  # (B, N, nc), (B, N, 1)
+        # In place where nobody wants gradients: another copy of the scores would take as long as the sigmoid.
+        return Predictions(boxes_xyxy, scores * factors if torch.is_grad_enabled() else scores.mul_(factors))
 
-    def _decode_level(self, logits: Tensor, level: int) -> Tensor:
-        batch, _, height, width, _ = logits.shape
-        probabilities = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
-        xy, wh, scores = probabilities.split((2, 2, self.no - 4), 4)
-        x = torch.arange(width, device=logits.device, dtype=probabilities.dtype)
-        y = torch.arange(height, device=logits.device, dtype=probabilities.dtype)
-        # the cell's corner, minus the half cell by which offsets may leave the cell on either side
-        corner = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), 2) - 0.5
-        stride = self.stride[level]
-        anchor_px = (self.anchors[level] * stride).view(1, self.na, 1, 1, 2)
-        boxes = torch.cat(((xy * 2 + corner) * stride, (wh * 2) ** 2 * anchor_px, scores), 4)
-        return boxes.reshape(batch, self.na * height * width, self.no)
+    def readable(self, logits: Sequence[Tensor]) -> Tensor:
+        """`(B, N, 5 + nc)`: cx, cy, w, h in input pixels, objectness, class probabilities; rows as in `decode`."""
+        boxes, objectness, classes = zip(*self._decode_anchors(logits), strict=True)
+        return torch.cat((torch.cat(boxes, 1), torch.cat(objectness, 1), torch.cat(classes, 1)), 2)
 
-    def build_loss(self, gains: Mapping[str, float]) -> nn.Module:
-        """YOLOv5's loss on this head's anchors, as they are now: fit anchors first."""
+    def _decode_anchors(self, logits: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """For each anchor of each level cx, cy, w, h in input pixels `(B, H * W, 4)`, objectness and classes.
+
+        Apart by anchor they are views: the scores, nearly all of the numbers, are copied once and not twice.
+        """
+        for level, level_logits in enumerate(logits):
+            height, width = level_logits.shape[2:4]
+            dtype = torch.promote_types(level_logits.dtype, torch.float32)
+            probabilities = level_logits.to(dtype).sigmoid()  # (B, A, H, W, 5 + nc)
+            x = torch.arange(width, device=level_logits.device, dtype=dtype)  # (W,)
+            y = torch.arange(height, device=level_logits.device, dtype=dtype)  # (H,)
+            corner = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), 2)  # (H, W, 2)
+            # minus the half cell by which offsets may leave the cell on either side
+            corner = corner.flatten(0, 1) - 0.5  # (H * W, 2)
+            stride = self.stride[level]
+            for anchor in range(self.na):
+                cells = probabilities[:, anchor].flatten(1, 2)  # (B, H * W, 5 + nc)
+                xy, wh, objectness, classes = cells.split((2, 2, 1, self.nc), 2)
+                centre, size = (xy * 2 + corner) * stride, (wh * 2) ** 2 * (self.anchors[level, anchor] * stride)
+                yield torch.cat((centre, size), 2), objectness, classes
+
+    def criterion(self, gains: Mapping[str, float]) -> nn.Module:
+        """YOLOv5's loss on this head's anchors, as they are now: `fit` comes first."""
         return AnchorLoss(self, gains)
+
+    def fit(self, sizes: np.ndarray, gains: Mapping[str, float], seed: int = 0) -> str | None:
+        """Re-fits the anchors in place when they recall less than 98 % of the boxes, and k-means finds better ones."""
+        if not len(sizes):
+            return None
+        stride = self.stride.view(-1, 1, 1)
+        anchors = (self.anchors * stride).reshape(-1, 2).cpu().numpy()  # (nl * na, 2) pixels
+        check = check_anchors(sizes, anchors, gains["anchor_t"], seed)
+        if check.better is not None:
+            finest_first = torch.from_numpy(check.better).view_as(self.anchors).to(self.anchors)  # (nl, na, 2) pixels
+            self.anchors.copy_(finest_first[_rank(self.stride)] / stride)
+        return check.sentence
+
+    def take_over(
+        self, given: Mapping[str, Tensor], given_names: Sequence[str] | None, names: Sequence[str]
+    ) -> HeadTakeover:
+        """The rows of the classes that both know, with the box and objectness rows and the anchors of the checkpoint.
+
+        Without a class in common, the box and objectness rows are still a better start than random ones: what they say
+        of a cell is relative to its anchor.
+        """
+        own = self.state_dict()
+        anchors = given.get("anchors")
+        if anchors is None or anchors.shape != self.anchors.shape:
+            return HeadTakeover(dict.fromkeys(own, "the checkpoint's head has other levels or anchors"))
+        classes = given["m.0.bias"].shape[0] // self.na - 5
+        pairs = shared_classes(given_names, classes, names)
+        same = classes == self.nc and pairs == [(index, index) for index in range(self.nc)]
+        kept = f"box, objectness and the {len(pairs)} classes that both know"
+        if not pairs:
+            kept = "box and objectness; no class in common with the checkpoint"
+        entries: dict[str, Tensor] = {}
+        reasons: dict[str, str] = {}
+        for level in range(self.nl):
+            keys = (f"m.{level}.weight", f"m.{level}.bias")
+            if any(key not in given or given[key].shape[1:] != own[key].shape[1:] for key in keys):
+                reasons.update(dict.fromkeys(keys, "other shape"))
+                continue
+            entries.update(
+                {key: given[key] if same else join_classes(own[key], given[key], self.na, 5, pairs) for key in keys}
+            )
+            reasons.update(dict.fromkeys(keys, SAME if same else kept))
+        if not entries:
+            return HeadTakeover({**reasons, "anchors": "belongs to the head's kernels"})
+        return HeadTakeover(
+            reasons={**reasons, "anchors": SAME},
+            entries={**entries, "anchors": anchors},
+            converted=frozenset() if same else frozenset(entries),
+            knows_classes=bool(pairs),
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Detect:
         """Moves with the model, but keeps its precision: in bfloat16 a large anchor is off by a pixel."""

@@ -1,1 +1,1 @@
-"""Losses. Each head names its own in `build_loss`."""
+"""Losses and assignments. Each head names its own in `criterion`."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models import Detector, build_model
 from models.errors import ConfigError
 from models.heads.detect import Detect
+from models.losses.targets import Targets
 from tests.places import GOLDEN
 
 
@@ -99,7 +100,7 @@ def test_decoding_against_the_formulas_one_number_at_a_time() -> None:
     head.set_stride(torch.tensor([8.0, 16.0]))
     generator = torch.Generator().manual_seed(0)
     logits = [torch.randn(2, 2, 4, 6, 7, generator=generator), torch.randn(2, 2, 2, 3, 7, generator=generator)]
-    decoded = head.decode(logits).tolist()
+    decoded = head.readable(logits).tolist()
     for image in range(2):
         row = 0
         for level, stride in enumerate((8, 16)):
@@ -214,7 +215,7 @@ def test_low_precision_keeps_the_geometry(nano: Detector, dtype: torch.dtype) ->
     assert torch.equal(model.head.anchors, nano.head.anchors)
     assert torch.equal(model.stride, nano.stride)
     # decoding itself must add no rounding: it equals fp32 decoding of the same logits
-    assert torch.equal(decoded, nano.head.decode([level.float() for level in logits]))
+    assert torch.equal(decoded, nano.head.readable([level.float() for level in logits]))
 
 
 @pytest.mark.parametrize("name", ["yolov5n", "yolov5n-saconv", "yolov5n-spconv"])
@@ -228,6 +229,64 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
 
 def test_the_loss_belongs_to_the_head() -> None:
     model = build_model("yolov5n", num_classes=2)
-    gains = {"box": 0.05, "cls": 0.5, "cls_pw": 1.0, "obj": 1.0, "obj_pw": 1.0, "anchor_t": 4.0, "fl_gamma": 0.0}
-    loss = model.head.build_loss(gains)
+    gains = {**model.head.hyperparameters().model_dump(), "imgsz": 640, "fl_gamma": 0.0}
+    loss = model.head.criterion(gains)
     assert isinstance(loss, nn.Module)
+
+
+def test_predictions_are_the_readable_table_in_another_form(nano: Detector) -> None:
+    images = golden_image()
+    readable, logits = nano(images)
+    boxes_xyxy, scores = nano.predict(images)
+    centre, size = readable[..., :2], readable[..., 2:4]
+    assert torch.equal(boxes_xyxy, torch.cat((centre - size / 2, centre + size / 2), 2))
+    assert torch.equal(scores, readable[..., 5:] * readable[..., 4:5])
+    with torch.enable_grad():  # another path, for those who want gradients
+        again = nano.head.decode([level.detach().requires_grad_() for level in logits])
+        again.scores.sum().backward()
+    assert torch.equal(again.scores, scores)
+    assert torch.equal(again.boxes_xyxy, boxes_xyxy)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1), (1, 0, 2), (0, 2, 1)])
+def test_levels_may_stand_in_any_order(order: tuple[int, ...]) -> None:
+    """The same network with its levels listed in another order finds the same, level by level."""
+    content = build_model("yolov5n", num_classes=2).yaml
+    plain = fill(build_model(content))
+    sources = content["head"][-1][0]
+    turned = {**content, "head": [*content["head"][:-1], [[sources[k] for k in order], *content["head"][-1][1:]]]}
+    model = build_model(turned).eval()
+    state = plain.state_dict()
+    for place, level in enumerate(order):
+        for part in ("weight", "bias"):
+            state[f"model.24.m.{place}.{part}"] = plain.state_dict()[f"model.24.m.{level}.{part}"]
+    state["model.24.anchors"] = model.head.anchors  # sorted to the strides by the head
+    model.load_state_dict(state)
+    assert model.stride.tolist() == [[8, 16, 32][level] for level in order]
+    images = golden_image()
+    expected, actual = plain(images)[1], model(images)[1]
+    pixels = plain.head.anchors * plain.stride.view(-1, 1, 1)
+    assert torch.equal(model.head.anchors * model.stride.view(-1, 1, 1), pixels[list(order)])
+    for place, level in enumerate(order):
+        assert torch.equal(actual[place], expected[level])
+    scores = [network.predict(images).scores.flatten().sort().values for network in (plain, model)]
+    assert torch.equal(*scores)
+
+
+def test_six_levels_train_and_detect() -> None:
+    rows = [[-1, 1, "Conv", [4, 3, 2]] for _ in range(6)]
+    head = [[[5, 1, 3, 0, 4, 2], 1, "Detect", ["nc", "anchors"]]]
+    base = {"nc": 2, "depth_multiple": 1.0, "width_multiple": 1.0, "anchors": [[4 * 2**k, 4 * 2**k] for k in range(6)]}
+    model = build_model({**base, "backbone": rows, "head": head})
+    assert model.stride.tolist() == [64, 4, 16, 2, 32, 8]
+    assert (model.head.anchors == 2).all()
+    gains = {**model.head.hyperparameters().model_dump(), "imgsz": 128}
+    boxes = torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.3], [1, 0, 0.4, 0.2, 0.05, 0.05]])
+    criterion = model.head.criterion(gains)
+    assert criterion.balance == (0.02, 1.0, 0.06, 4.0, 0.02, 0.25)
+    with torch.enable_grad():
+        losses = criterion(model(torch.rand(2, 3, 128, 128)), Targets.of_boxes(boxes, (128, 128)), 0.5)
+        sum(losses.values()).backward()
+    assert all(loss > 0 for loss in losses.values())
+    assert all(conv.weight.grad is not None for conv in model.head.m)
+    assert model.eval().predict(torch.rand(1, 3, 128, 128)).scores.shape == (1, sum(4**k for k in range(1, 7)), 2)

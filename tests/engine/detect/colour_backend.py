@@ -19,6 +19,7 @@ from engine.backends import Backend
 from engine.cli.detect import detect
 from engine.options import DetectOptions
 from files.classes import Classes
+from models.heads.base import Predictions
 
 RED, BLUE = (0, 0, 255), (255, 0, 0)  # BGR
 SCORES = {0: 0.9, 1: 0.6}
@@ -35,7 +36,7 @@ class ColourBackend(Backend):
         self.dtype = torch.float32
         self.shapes: list[tuple[int, ...]] = []
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Predictions:
         assert images.dtype == torch.uint8
         self.shapes.append(tuple(images.shape))
         rows = []
@@ -45,9 +46,10 @@ class ColourBackend(Backend):
             y, x = torch.nonzero(own & others, as_tuple=True)
             if len(x):
                 x1, y1, x2, y2 = x.min(), y.min(), x.max() + 1, y.max() + 1
-                classes = [1.0 if label == index else 0.0 for index in range(len(self.classes))]
-                rows.append([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, SCORES[label], *classes])
-        return torch.tensor(rows or [[0.0] * (5 + len(self.classes))], dtype=torch.float32)[None]
+                classes = [SCORES[label] if label == index else 0.0 for index in range(len(self.classes))]
+                rows.append([x1, y1, x2, y2, *classes])
+        table = torch.tensor(rows or [[0.0] * (4 + len(self.classes))], dtype=torch.float32)[None]
+        return Predictions(table[..., :4], table[..., 4:])
 
 
 def draw(hw: tuple[int, int], red: Sequence[int] = (), blue: Sequence[int] = ()) -> np.ndarray:

@@ -20,6 +20,7 @@ from engine.cli.detect import detect, parse_options
 from engine.detect.predictor import Predictor, class_indices
 from engine.errors import EngineError
 from engine.options import DetectOptions
+from models.heads.base import Predictions
 from tests.engine.detect.colour_backend import ColourBackend, draw, run, save, setup, tree
 
 
@@ -68,10 +69,10 @@ def test_the_input_is_a_rectangle_of_whole_strides(
 
 def test_boxes_are_clipped_to_the_picture_and_those_in_the_border_are_gone() -> None:
     class Fixed(ColourBackend):
-        def __call__(self, images: Tensor) -> Tensor:
+        def __call__(self, images: Tensor) -> Predictions:
             # a 320 x 240 picture lies 8 px below the top of its 320 x 256 input
-            rows = [[160, 128, 400, 300, 0.9, 1, 0], [160, 3, 100, 6, 0.8, 0, 1]]
-            return torch.tensor([rows], dtype=torch.float32)
+            boxes = torch.tensor([[[-40.0, -22, 360, 278], [110, 0, 210, 6]]])
+            return Predictions(boxes, torch.tensor([[[0.9, 0], [0, 0.8]]]))
 
     found = Predictor(Fixed())(draw((240, 320)))
     assert found.xyxy.tolist() == [[0, 0, 320, 240]]

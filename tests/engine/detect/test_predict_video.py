@@ -15,6 +15,7 @@ from data.media.live import LiveFrame
 from engine.cli.detect import detect
 from engine.detect import window
 from engine.errors import EngineError
+from models.heads.base import Predictions
 from tests.engine.detect.colour_backend import ColourBackend, draw, run, save, setup, tree
 
 
@@ -73,7 +74,7 @@ class _InterruptAfter(ColourBackend):
         self.pictures = pictures
         self.error = error
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Predictions:
         if len(self.shapes) == self.pictures:
             raise self.error
         return super().__call__(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from data.coco.records import load_coco
 from data.loading.loader import build_loader
 from engine.metrics.coco import CocoEvaluator
 from engine.metrics.evaluate import evaluate
+from models.heads.base import Predictions
 from tests.places import BCCD
 
 CPU = torch.device("cpu")
@@ -53,16 +55,23 @@ class Oracle(nn.Module):
         self.targets = torch.zeros(0, 6)
         self.seen = []
 
-    def forward(self, images):
+        self.head = SimpleNamespace(decode=self.decode, needs_suppression=True)
+
+    def logits(self, images):
         features = self.conv(images)
         self.seen.append((images, features.dtype, self.training, self.norm.training))
+        return [features]
+
+    def decode(self, logits):
+        images = self.seen[-1][0]
         height, width = images.shape[2:]
-        decoded = torch.zeros(len(images), max(len(self.targets), 1), 5 + self.num_classes)
-        for row, (image, label, *box) in enumerate(self.targets.tolist()):
-            decoded[int(image), row, :4] = torch.tensor(box) * torch.tensor([width, height, width, height])
-            decoded[int(image), row, 4] = 0.9
-            decoded[int(image), row, 5 + int(label)] = 0.9
-        return decoded, [features]
+        rows = max(len(self.targets), 1)
+        boxes, scores = torch.zeros(len(images), rows, 4), torch.zeros(len(images), rows, self.num_classes)
+        for row, (image, label, cx, cy, w, h) in enumerate(self.targets.tolist()):
+            sides = torch.tensor([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2])
+            boxes[int(image), row] = sides * torch.tensor([width, height, width, height])
+            scores[int(image), row, int(label)] = 0.81
+        return Predictions(boxes, scores)
 
 
 def whispering(loader, model):
@@ -131,14 +140,15 @@ def test_losses_are_means_over_images(split):
     def criterion(logits, targets):
         calls.append(len(logits[0]))
         assert logits[0].dtype == torch.float32
-        assert targets.shape[1] == 6
-        return torch.tensor(0.0), torch.tensor([1.0, 2.0, 3.0]) * len(calls)
+        assert targets.boxes.shape[1] == 6
+        assert targets.input_hw[0] % 32 == targets.input_hw[1] % 32 == 0
+        return {name: torch.tensor(value) * len(calls) for name, value in (("one", 1.0), ("two", 2.0), ("three", 3.0))}
 
     result, _ = run(split, criterion=criterion, precision=torch.bfloat16)
     assert calls == [2, 2, 1]
     mean = (2 * 1 + 2 * 2 + 1 * 3) / 5
-    assert result.losses == pytest.approx((mean, 2 * mean, 3 * mean))
-    assert run(split)[0].losses is None
+    assert result.losses == pytest.approx({"one": mean, "two": 2 * mean, "three": 3 * mean})
+    assert run(split)[0].losses == {}
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -161,11 +171,10 @@ def test_every_module_returns_to_its_mode(split, fails):
 
 def test_predictions_in_the_grey_border_are_no_detections(split):
     class Border(Oracle):
-        def forward(self, images):
-            decoded, logits = super().forward(images)
-            stray = torch.zeros(len(images), 1, 7)
-            stray[..., :7] = torch.tensor([1.0, 1.0, 2.0, 2.0, 0.99, 0.99, 0.0])
-            return torch.cat((decoded, stray), 1), logits
+        def decode(self, logits):
+            boxes, scores = super().decode(logits)
+            stray = torch.tensor([0.0, 0.0, 2.0, 2.0, 0.98, 0.0]).expand(len(boxes), 1, 6)
+            return Predictions(torch.cat((boxes, stray[..., :4]), 1), torch.cat((scores, stray[..., 4:]), 1))
 
     result, _ = run(split, Border(2), rect=False, imgsz=96)
     # the square picture (900 - 2) fills its input; in the others the corner is border, or picture for a part of a pixel
@@ -184,3 +193,17 @@ def test_the_truth_of_real_annotations_scores_as_such():
     assert result.metrics.figures["AR100"] == pytest.approx((967 / 968 + 2) / 3, abs=2e-3)
     assert result.metrics.ap > 0.99
     assert result.confusion.counts[:-1].trace() >= 1130
+
+
+def test_a_head_that_needs_no_suppression_gets_none(split):
+    class Twice(Oracle):
+        def decode(self, logits):
+            boxes, scores = super().decode(logits)
+            return Predictions(torch.cat((boxes, boxes), 1), torch.cat((scores, scores), 1))
+
+    counts = []
+    for needs_suppression in (True, False):
+        model = Twice(2)
+        model.head.needs_suppression = needs_suppression
+        counts.append(len(run(split, model)[0].detections))
+    assert counts == [8, 16]

@@ -9,11 +9,12 @@ import yaml
 
 from engine.errors import EngineError
 from engine.training.hyperparameters import SHELF, load_hyperparameters
+from models.heads.detect import Detect
 
 
 @pytest.mark.parametrize("file", SHELF.files(), ids=lambda path: path.stem)
 def test_shipped_files_name_every_key_and_explain_it(file: Path) -> None:
-    hyp = load_hyperparameters(file.stem)
+    hyp = load_hyperparameters(file.stem).for_head(Detect)
     values = yaml.safe_load(file.read_text())
     assert set(values) == set(hyp.as_dict())
     keys = [line for line in file.read_text().splitlines() if line and not line.startswith((" ", "#"))]
@@ -23,7 +24,8 @@ def test_shipped_files_name_every_key_and_explain_it(file: Path) -> None:
 
 def test_scratch_is_the_default_of_every_key(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("lr0: 0.01\n")
-    assert load_hyperparameters(tmp_path / "one.yaml") == load_hyperparameters("scratch")
+    one, scratch = (load_hyperparameters(name).for_head(Detect) for name in (tmp_path / "one.yaml", "scratch"))
+    assert one == scratch
 
 
 @pytest.mark.parametrize(

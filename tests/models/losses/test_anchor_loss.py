@@ -10,15 +10,31 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.losses.anchor import AnchorLoss, assign
+from models.losses.anchor import AnchorLoss, objectness_balance
+from models.losses.anchor_assignment import assign
+from models.losses.targets import Targets
 
 GAINS = {"box": 0.05, "obj": 1.0, "cls": 0.5, "cls_pw": 1.0, "obj_pw": 1.0, "anchor_t": 4.0, "label_smoothing": 0.0}
+GAINS["imgsz"] = 640
 ANCHORS = torch.tensor([[[1.25, 1.6], [2.0, 3.75], [4.1, 2.9]], [[1.9, 3.8], [3.9, 2.8], [3.7, 7.4]]])
 GRIDS = [(8, 12), (4, 6)]
 
 
+STRIDE = torch.tensor([8.0, 16.0])
+
+
 def head(classes: int = 3) -> SimpleNamespace:
-    return SimpleNamespace(anchors=ANCHORS, nc=classes)
+    return SimpleNamespace(anchors=ANCHORS, stride=STRIDE, nc=classes)
+
+
+def measure(
+    logits: list[torch.Tensor], rows: torch.Tensor, classes: int = 3, **gains: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the trainer differentiates, and the losses box, obj and cls as one vector."""
+    losses = AnchorLoss(head(classes), {**GAINS, **gains})(logits, Targets.of_boxes(rows, (64, 96)), 0.0)
+    assert list(losses) == ["box", "obj", "cls"]
+    parts = torch.stack(list(losses.values()))
+    return parts.sum() * len(logits[0]), parts.detach()
 
 
 def random_logits(generator: torch.Generator, batch: int = 2, classes: int = 3) -> list[torch.Tensor]:
@@ -147,7 +163,7 @@ def test_loss_equals_scalar_arithmetic(seed: int) -> None:
         [0, 0, 0, 0, 0.1, 0.1]
     )
     targets[:, :2] = targets[:, :2].floor()
-    loss, parts = AnchorLoss(head(), GAINS)(logits, targets)
+    loss, parts = measure(logits, targets)
     expected = reference_loss(logits, targets)
     assert parts.tolist() == pytest.approx(expected, rel=1e-4)
     assert loss.item() == pytest.approx(sum(expected) * 2, rel=1e-4)
@@ -155,7 +171,7 @@ def test_loss_equals_scalar_arithmetic(seed: int) -> None:
 
 def test_no_targets_still_teaches_that_nothing_is_there() -> None:
     logits = [level.requires_grad_() for level in random_logits(torch.Generator().manual_seed(0))]
-    loss, parts = AnchorLoss(head(), GAINS)(logits, torch.zeros(0, 6))
+    loss, parts = measure(logits, torch.zeros(0, 6))
     loss.backward()
     assert parts[0] == 0
     assert parts[2] == 0
@@ -169,7 +185,7 @@ def test_order_of_boxes_does_not_matter() -> None:
     generator = torch.Generator().manual_seed(1)
     logits = random_logits(generator)
     targets = torch.tensor([[0, c, 0.5, 0.5, 0.3 + 0.05 * c, 0.5] for c in range(3)])
-    forward, backward = (AnchorLoss(head(), GAINS)(logits, rows)[1] for rows in (targets, targets.flip(0)))
+    forward, backward = (measure(logits, rows)[1] for rows in (targets, targets.flip(0)))
     torch.testing.assert_close(forward, backward)
 
 
@@ -177,12 +193,11 @@ def test_descending_the_loss_fits_the_boxes() -> None:
     generator = torch.Generator().manual_seed(2)
     logits = [level.requires_grad_() for level in random_logits(generator)]
     targets = torch.tensor([[0, 1, 0.3, 0.4, 0.2, 0.5], [1, 2, 0.7, 0.6, 0.4, 0.4]])
-    criterion = AnchorLoss(head(), {**GAINS, "label_smoothing": 0.0})
     optimizer = torch.optim.Adam(logits, lr=0.1)
-    start = criterion(logits, targets)[1][0]
+    start = measure(logits, targets)[1][0]
     for _ in range(200):
         optimizer.zero_grad()
-        loss, parts = criterion(logits, targets)
+        loss, parts = measure(logits, targets)
         loss.backward()
         optimizer.step()
     # Not 0: a centre on the border of what a neighbouring cell can express is only approached.
@@ -194,7 +209,7 @@ def test_descending_the_loss_fits_the_boxes() -> None:
 
 def test_one_class_has_no_class_loss() -> None:
     logits = random_logits(torch.Generator().manual_seed(3), classes=1)
-    _, parts = AnchorLoss(head(1), GAINS)(logits, torch.tensor([[0, 0, 0.5, 0.5, 0.3, 0.5]]))
+    _, parts = measure(logits, torch.tensor([[0, 0, 0.5, 0.5, 0.3, 0.5]]), classes=1)
     assert parts[2] == 0
     assert parts[0] > 0
 
@@ -205,9 +220,7 @@ def test_label_smoothing_raises_the_loss_of_certainty() -> None:
         level[..., 6] = 12.0
         level[..., [5, 7]] = -12.0
     targets = torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.5]])
-    certain, smooth = (
-        AnchorLoss(head(), {**GAINS, "label_smoothing": s})(logits, targets)[1][2].item() for s in (0.0, 0.1)
-    )
+    certain, smooth = (measure(logits, targets, label_smoothing=s)[1][2].item() for s in (0.0, 0.1))
     assert certain < 1e-4
     assert smooth > 100 * certain
 
@@ -218,7 +231,46 @@ def test_extreme_sizes_have_a_finite_gradient(logit: float) -> None:
     for level in logits:
         level[..., 3] = logit
         level.requires_grad_()
-    loss, _ = AnchorLoss(head(), GAINS)(logits, torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.5], [1, 0, 0.9, 0.1, 0.2, 0.2]]))
+    loss, _ = measure(logits, torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.5], [1, 0, 0.9, 0.1, 0.2, 0.2]]))
     loss.backward()
     assert all(torch.isfinite(level.grad).all() for level in logits if level.grad is not None)
     assert logits[0].grad is not None
+
+
+def test_objectness_weighs_as_much_as_the_input_has_area() -> None:
+    logits = random_logits(torch.Generator().manual_seed(6))
+    rows = torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.5]])
+    full, half = (measure(logits, rows, imgsz=imgsz)[1] for imgsz in (640, 320))
+    assert half[1].item() == pytest.approx(full[1].item() / 4)
+    assert torch.equal(half[[0, 2]], full[[0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("stride", "weights"),
+    [
+        ([8], (4.0,)),
+        ([8, 16], (4.0, 1.0)),
+        ([8, 16, 32], (4.0, 1.0, 0.4)),
+        ([32, 16, 8], (0.4, 1.0, 4.0)),
+        ([16, 32, 8], (1.0, 0.4, 4.0)),
+        ([64, 8, 32, 16], (0.06, 4.0, 0.25, 1.0)),
+        ([8, 16, 32, 64, 128], (4.0, 1.0, 0.25, 0.06, 0.02)),
+        ([2, 4, 8, 16, 32, 64, 128], (4.0, 1.0, 0.25, 0.06, 0.02, 0.02, 0.02)),
+    ],
+)
+def test_objectness_weights_belong_to_strides(stride: list[int], weights: tuple[float, ...]) -> None:
+    assert objectness_balance(torch.tensor(stride, dtype=torch.float32)) == weights
+
+
+def test_the_order_of_the_levels_does_not_matter() -> None:
+    logits = random_logits(torch.Generator().manual_seed(7))
+    rows = torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.5], [1, 0, 0.2, 0.6, 0.1, 0.1]])
+    turned = SimpleNamespace(anchors=ANCHORS.flip(0), stride=STRIDE.flip(0), nc=3)
+    losses = AnchorLoss(turned, GAINS)(logits[::-1], Targets.of_boxes(rows, (64, 96)), 0.0)
+    torch.testing.assert_close(torch.stack(list(losses.values())), measure(logits, rows)[1])
+
+
+@pytest.mark.parametrize(("boxes", "ignore"), [((2, 5), (0, 5)), ((2, 6), (1, 6)), ((6,), (0, 5))])
+def test_targets_of_another_shape_are_refused(boxes: tuple[int, ...], ignore: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"must be \(n, [56]\)"):
+        Targets(torch.zeros(boxes), torch.zeros(ignore), (64, 64))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
 
 import numpy as np
 import pytest
 
-from data.coco.records import CocoSplit, ImageRecord, ScanReport
-from engine.training.anchors import anchor_fit, check_anchors, fit_anchors
-from files.classes import Classes
 from models import build_model
+from models.heads.anchors import anchor_fit, fit_anchors
 
 
 def test_fit_is_the_worse_side_of_the_best_anchor() -> None:
@@ -39,13 +37,6 @@ def test_placeholders_fit_nothing() -> None:
     assert anchor_fit(np.array([[10.0, 20.0]]), np.array([[0.0, 0.0]])).tolist() == [0.0]
 
 
-def split_of(sizes: np.ndarray) -> CocoSplit:
-    boxes = np.concatenate((np.zeros_like(sizes), sizes), 1).astype(np.float32)
-    count = len(sizes)
-    record = ImageRecord(1, Path("a.jpg"), 640, 640, boxes, np.zeros(count, np.int64), np.zeros(count, bool))
-    return CocoSplit((record,), Classes(("thing",), (1,)), Path("a.json"), ScanReport(1, count, 0, 0, 0))
-
-
 def config(anchors: object, sources: list[int]) -> dict[str, object]:
     rows = [[-1, 1, "Conv", [8, 3, 2]] for _ in range(4)]
     head = [[sources, 1, "Detect", ["nc", "anchors"]]]
@@ -59,21 +50,38 @@ def config(anchors: object, sources: list[int]) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("sources", [[2, 3], [3, 2]], ids=["finest first", "coarsest first"])
-def test_check_refits_placeholders_in_place(sources: list[int]) -> None:
+GAINS = {"anchor_t": 4.0}
+
+
+@pytest.mark.parametrize("sources", [[1, 2, 3], [3, 2, 1], [2, 1, 3], [3, 1, 2]])
+def test_the_head_refits_placeholders_in_place(sources: list[int]) -> None:
     rng = np.random.default_rng(2)
     sizes = rng.lognormal(3, 0.8, (300, 2)) + 4
-    model = build_model(config(3, sources))
-    check_anchors(model, split_of(sizes), imgsz=640, anchor_t=4.0)
-    pixels = model.head.anchors * model.stride.view(-1, 1, 1)
+    head = build_model(config(3, sources)).head
+    anchors = head.anchors
+    sentence = head.fit(sizes, GAINS)
+    assert sentence is not None
+    assert sentence.startswith("anchors: re-fitted by k-means, ")
+    assert head.anchors is anchors, "the loss reads the same buffer"
+    pixels = anchors * head.stride.view(-1, 1, 1)
     assert (anchor_fit(sizes, pixels.view(-1, 2).numpy()) > 0.25).mean() > 0.95
-    finest, coarsest = model.stride.argsort()
-    assert pixels[finest].prod(1).max() < pixels[coarsest].prod(1).min()
+    by_stride = [pixels[level].prod(1) for level in head.stride.argsort()]
+    assert all(fine.max() < coarse.min() for fine, coarse in itertools.pairwise(by_stride))
 
 
-def test_check_leaves_good_anchors_alone() -> None:
+def test_the_head_leaves_good_anchors_alone() -> None:
     sizes = np.array([[10.0, 12.0], [60.0, 70.0]] * 20)
-    model = build_model(config([[10, 12], [60, 70]], [2, 3]))
-    before = model.head.anchors.clone()
-    check_anchors(model, split_of(sizes), imgsz=640, anchor_t=4.0)
-    assert (model.head.anchors == before).all()
+    head = build_model(config([[10, 12], [60, 70]], [2, 3])).head
+    before = head.anchors.clone()
+    assert head.fit(sizes, GAINS) == "anchors: 100.0 % of the boxes find one"
+    assert (head.anchors == before).all()
+
+
+def test_too_few_boxes_or_none_fit_nothing() -> None:
+    head = build_model(config([[1, 1], [2, 2]], [2, 3])).head
+    before = head.anchors.clone()
+    assert head.fit(np.array([[60.0, 70.0]]), GAINS) == (
+        "anchors: 0.0 % of the boxes find one; too few boxes to fit others"
+    )
+    assert head.fit(np.zeros((0, 2)), GAINS) is None
+    assert (head.anchors == before).all()

@@ -1,4 +1,4 @@
-"""Do the anchors fit the boxes? When too few boxes would find an anchor, others are fitted by k-means.
+"""Do anchors fit the boxes? When too few boxes would find an anchor, others are found by k-means.
 
 A box is *recalled* when some anchor differs from it by less than a factor of `anchor_t` in width and in height; only
 such boxes teach an anchor-based head anything.
@@ -6,30 +6,21 @@ such boxes teach an anchor-based head anything.
 
 from __future__ import annotations
 
-import logging
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
-
-from data.coco.records import CocoSplit
-from models.detector import Detector
-
-log = logging.getLogger(__name__)
 
 _ENOUGH = 0.98  # share of recalled boxes below which anchors are re-fitted
 _GENERATIONS = 1000
 _MIN_SIDE = 2.0  # px; smaller boxes say nothing about shapes
 
 
-def box_sizes(split: CocoSplit, imgsz: int) -> np.ndarray:
-    """`(N, 2)` widths and heights of all training boxes in pixels of the network input (long side `imgsz`)."""
-    sizes = [
-        (record.boxes_xyxy[~record.crowd, 2:] - record.boxes_xyxy[~record.crowd, :2])
-        * (imgsz / max(record.width, record.height))
-        for record in split.records
-    ]
-    return np.concatenate(sizes).astype(np.float32) if sizes else np.zeros((0, 2), np.float32)
+class AnchorCheck(NamedTuple):
+    """What came of a check: a sentence about it, and `(A, 2)` better anchors, smallest first, where there are any."""
+
+    sentence: str
+    better: np.ndarray | None = None
 
 
 def anchor_fit(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -39,7 +30,7 @@ def anchor_fit(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         sizes: `(N, 2)` boxes; anchors: `(A, 2)`; both in the same unit.
     """
     with np.errstate(divide="ignore"):  # placeholder anchors may be 0: they fit nothing
-        ratio = sizes[:, None] / anchors[None]
+        ratio = sizes[:, None] / anchors[None]  # (N, A, 2)
     return np.minimum(ratio, 1 / ratio).min(2).max(1)
 
 
@@ -50,7 +41,7 @@ def fit_anchors(sizes: np.ndarray, count: int, anchor_t: float, seed: int = 0) -
         sizes: `(N, 2)` with N >= count.
         anchor_t: ratio up to which an anchor answers for a box.
     """
-    sizes = sizes[(sizes >= _MIN_SIDE).any(1)]
+    sizes = sizes[(sizes >= _MIN_SIDE).any(1)].astype(np.float32)
     spread = sizes.std(0) + 1e-6
     cv2.setRNGSeed(seed)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-4)
@@ -73,34 +64,24 @@ def _fitness(sizes: np.ndarray, anchors: np.ndarray, anchor_t: float) -> float:
     return float((fit * (fit > 1 / anchor_t)).mean())
 
 
-def check_anchors(model: Detector, split: CocoSplit, imgsz: int, anchor_t: float, seed: int = 0) -> None:
-    """Re-fits the anchors of the model's head in place when they recall less than 98 % of the boxes.
+def check_anchors(sizes: np.ndarray, anchors: np.ndarray, anchor_t: float, seed: int = 0) -> AnchorCheck:
+    """Looks for better anchors when these recall less than 98 % of the boxes.
 
-    Heads without anchors are left alone; so are anchors that k-means cannot improve.
+    Args:
+        sizes: `(N, 2)` with N >= 1; anchors: `(A, 2)`; in pixels of the network input.
+        anchor_t: ratio up to which an anchor answers for a box.
     """
-    own = getattr(model.head, "anchors", None)
-    if not isinstance(own, torch.Tensor):
-        return
-    stride = model.stride.view(-1, 1, 1)
-    anchors = (own * stride).reshape(-1, 2).cpu().numpy()
-    sizes = box_sizes(split, imgsz)
-    if not len(sizes):
-        return
     recall = float((anchor_fit(sizes, anchors) > 1 / anchor_t).mean())
+    found = f"anchors: {100 * recall:.1f} % of the boxes find one"
     if recall >= _ENOUGH:
-        log.info("anchors: %.1f %% of the boxes find one", 100 * recall)
-        return
+        return AnchorCheck(found)
     if (sizes >= _MIN_SIDE).any(1).sum() < len(anchors):
-        log.info("anchors: %.1f %% of the boxes find one; too few boxes to fit others", 100 * recall)
-        return
+        return AnchorCheck(f"{found}; too few boxes to fit others")
     fitted = fit_anchors(sizes, len(anchors), anchor_t, seed)
     improved = float((anchor_fit(sizes, fitted) > 1 / anchor_t).mean())
     if improved <= recall:
-        log.info("anchors: %.1f %% of the boxes find one; k-means finds none better", 100 * recall)
-        return
-    # Small anchors belong to the finest level, wherever it stands.
-    levels = torch.from_numpy(fitted).view_as(own).to(own)[model.stride.argsort().argsort()]
-    own.copy_(levels / stride)
-    log.info(
-        "anchors: re-fitted by k-means, %.1f %% of the boxes find one instead of %.1f %%", 100 * improved, 100 * recall
+        return AnchorCheck(f"{found}; k-means finds none better")
+    sentence = (
+        f"anchors: re-fitted by k-means, {100 * improved:.1f} % of the boxes find one instead of {100 * recall:.1f} %"
     )
+    return AnchorCheck(sentence, fitted)

@@ -1,0 +1,38 @@
+"""What a loss is told about a batch of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The truth of a batch; coordinates are fractions of the network input, 0 to 1.
+
+    Attributes:
+        boxes: `(N, 6)` image index in the batch, class, cx, cy, w, h; N may be 0.
+        ignore: `(M, 5)` image index, cx, cy, w, h of regions in which nothing is right or wrong (crowds); M may be 0.
+        input_hw: height and width of the network input, pixels.
+    """
+
+    boxes: Tensor
+    ignore: Tensor
+    input_hw: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        for name, columns in (("boxes", 6), ("ignore", 5)):
+            shape = tuple(getattr(self, name).shape)
+            if len(shape) != 2 or shape[1] != columns:
+                raise ValueError(f"{name} must be (n, {columns}), got {shape}")
+
+    @classmethod
+    def of_boxes(cls, boxes: Tensor, input_hw: tuple[int, int]) -> Targets:
+        """Targets without regions to ignore."""
+        return cls(boxes, boxes.new_zeros((0, 5)), input_hw)
+
+    def to(self, device: torch.device) -> Targets:
+        """The same on another device."""
+        return replace(self, boxes=self.boxes.to(device), ignore=self.ignore.to(device))
