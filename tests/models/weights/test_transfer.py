@@ -223,6 +223,24 @@ def test_saconv_and_back() -> None:
     torch.testing.assert_close(_decoded(model, images), _decoded(switchable, images), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("absent", "how"),
+    [("weight", "no row of the checkpoint has these shapes"), ("weight_beta", "the checkpoint has only a part of it")],
+)
+def test_a_part_of_a_convolution_is_not_converted(absent: str, how: str) -> None:
+    rows = copy.deepcopy(CFG["backbone"])
+    rows[1] = [-1, 1, "SAConv2d", [16, 3, 2]]
+    switchable = build_model(_with_rows(rows, [2, 3]))
+    state = {key: value for key, value in switchable.state_dict().items() if key != f"model.1.{absent}"}
+    _, report = _take(CFG, SourceWeights(state, "test", switchable.yaml, Classes.of(NAMES)))
+    left = {transfer.row: transfer.how for transfer in report.transfers if transfer.outcome is Outcome.LEFT}
+    assert left.keys() == {1}
+    assert left[1] in (
+        "the checkpoint has only a part of it",
+        "no row of the checkpoint has these shapes at this stride",
+    )
+
+
 def test_spconv_says_that_it_is_approximate() -> None:
     rows = copy.deepcopy(CFG["backbone"])
     rows[3] = [-1, 1, "SPConv", [32, 3, 2]]
