@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import matplotlib
 import numpy as np
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 Colour = tuple[int, int, int]
@@ -216,14 +216,9 @@ def _text_mask(text: str, size: int) -> np.ndarray:
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     font = _font(size, any(letter >= _FIRST_EAST_ASIAN for letter in text))
     ascent, descent = font.getmetrics()
-    width, height = max(math.ceil(font.getlength(text)), 1), ascent + descent
-    mask, (left, top) = font.getmask2(text, mode="L")
-    glyphs = np.array(mask, np.uint8).reshape(mask.size[::-1])
-    canvas = np.zeros((height, width), np.uint8)
-    left, top = max(left, 0), max(top, 0)
-    part = glyphs[: height - top, : width - left]
-    canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return canvas
+    mask = Image.new("L", (max(math.ceil(font.getlength(text)), 1), ascent + descent))
+    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=font)
+    return np.asarray(mask)
 
 
 @functools.lru_cache(maxsize=64)
