@@ -60,7 +60,11 @@ class TrainOptions:
     )
     imgsz: int = field(
         default=0,
-        metadata=flag("input size, px (default: as the data-set YAML says, else 640)", *_SIDES, numbers=POSITIVE),
+        metadata=flag(
+            "input size, px; rounded up to the stride (default: as the data-set YAML says, else 640)",
+            *_SIDES,
+            numbers=POSITIVE,
+        ),
     )
     rect: bool = field(default=False, metadata=flag("rectangular batches; no mosaic, no shuffling"))
     noval: bool = field(default=False, metadata=flag("validate after the last epoch only"))
@@ -152,7 +156,10 @@ class ValOptions:
         ),
     )
     imgsz: int | None = field(
-        default=None, metadata=flag("input size, px (default: that of the training)", *_SIDES, numbers=POSITIVE)
+        default=None,
+        metadata=flag(
+            "input size, px; rounded up to the stride (default: that of the training)", *_SIDES, numbers=POSITIVE
+        ),
     )
     batch_size: int = field(default=32, metadata=flag("images per batch", "--batch", numbers=POSITIVE))
     conf_thres: float = field(
@@ -204,7 +211,11 @@ class DetectOptions:
     cfg: str = field(default="", metadata=_OTHER_CFG)
     imgsz: tuple[int, ...] = field(
         default=(),
-        metadata=flag("input size, px: long side, or height width (default: as trained)", *_SIDES, numbers=POSITIVE),
+        metadata=flag(
+            "input size, px: long side, or height width; rounded up to the stride (default: as trained)",
+            *_SIDES,
+            numbers=POSITIVE,
+        ),
     )
     conf_thres: float = field(default=0.25, metadata=flag("least score of a detection", numbers=UNIT_INTERVAL))
     iou_thres: float = field(

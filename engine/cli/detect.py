@@ -85,9 +85,6 @@ def _announce(options: DetectOptions, prediction: Prediction, loaded: bool) -> N
     if loaded:
         precision = describe_precision(memory_format_of(backend.device, backend.dtype), backend.dtype)
         print(f"{options.weights}: {len(backend.classes)} classes; {describe_device(backend.device)}; {precision}")
-    if options.imgsz and predictor.imgsz != options.imgsz:
-        sizes = [" ".join(map(str, size)) for size in (options.imgsz, predictor.imgsz)]
-        _warn(f"warning: --imgsz {sizes[0]} is not a multiple of the stride {backend.stride}; {sizes[1]} is used")
 
 
 def _follow(options: DetectOptions, prediction: Prediction, writer: DetectionWriter, broken: set[int]) -> None:

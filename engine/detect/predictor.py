@@ -15,6 +15,7 @@ from data.letterbox import Letterbox
 from engine.backends import Backend
 from engine.detections import CLASS_NAME, Detections
 from engine.errors import EngineError
+from engine.input_size import fit_to_stride
 from engine.postprocess import select_boxes
 from files.hints import did_you_mean
 
@@ -27,7 +28,7 @@ class Predictor:
     Args:
         backend: the network.
         imgsz: network input in pixels: () as the back end says; one number: the long side; two: height and width.
-            Rounded up to the back end's stride.
+            Rounded up to the back end's stride; the log says so.
         conf_thres, iou_thres, max_det, classes, agnostic: see `engine.postprocess.select_boxes`.
 
     Attributes:
@@ -48,7 +49,7 @@ class Predictor:
         agnostic: bool = False,
     ) -> None:
         self.backend = backend
-        self.imgsz = tuple(-(-size // backend.stride) * backend.stride for size in imgsz or (backend.imgsz,))
+        self.imgsz = fit_to_stride(imgsz or (backend.imgsz,), backend.stride)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.count = 0
         self._conf_thres = conf_thres

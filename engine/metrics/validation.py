@@ -12,6 +12,7 @@ from data.config import DatasetConfig, load_dataset_config
 from data.loading.loader import build_loader
 from engine.device import describe_device, describe_precision, memory_format_of, precision_of, select_device
 from engine.errors import EngineError
+from engine.input_size import fit_to_stride
 from engine.metrics.coco import CocoEvaluator
 from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ValOptions
@@ -36,7 +37,7 @@ def validate(options: ValOptions) -> EvalResult:
     precision = precision_of(device, half=options.half, bf16=options.bf16)
     detector = load_detector(options.weights, device, options.cfg)
     config = load_dataset_config(_data_yaml(options, detector))
-    imgsz = _input_size(options.imgsz or detector.imgsz, detector.size_divisor)
+    (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
     split = _load_split(config, options, detector)
     log.info("%s: %s", options.task, split.report.summary())
     loader = build_loader(
@@ -94,15 +95,6 @@ def _load_split(config: DatasetConfig, options: ValOptions, detector: Detector) 
         f"{config.file}: its classes are not those of the checkpoint ({difference}); "
         "give the data set that the checkpoint was trained on, or list its classes under 'names'"
     )
-
-
-def _input_size(imgsz: int, stride: int) -> int:
-    if imgsz % stride:
-        nearest = -(-imgsz // stride) * stride
-        raise EngineError(
-            f"--imgsz {imgsz}: must be a multiple of {stride}, as the model's strides need; take {nearest}"
-        )
-    return imgsz
 
 
 def _prepare_model(detector: Detector, device: torch.device, precision: torch.dtype, imgsz: int) -> None:

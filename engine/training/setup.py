@@ -18,6 +18,7 @@ from engine.options import TrainOptions
 from engine.training.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
 from engine.training.rules import Rules
 from engine.training.training import TrainingData
+from files.classes import Classes
 from models import build_model
 from models.detector import Detector
 from models.heads.base import DetectionHead
@@ -75,12 +76,7 @@ def load_data(
     Args:
         splits: for training and validation.
         stride: sides of the network input are multiples of it.
-
-    Raises:
-        EngineError: an image size that the model's strides do not divide.
     """
-    if options.imgsz % stride:
-        raise EngineError(f"--imgsz {options.imgsz}: must be a multiple of {stride}, as the model's strides need")
     loader = partial(
         build_loader,
         imgsz=options.imgsz,
@@ -105,18 +101,28 @@ def load_data(
     return TrainingData(train, val, train_loader, val_loader, CocoEvaluator(val))
 
 
-def build_detector(
-    options: TrainOptions, hyp: Hyperparameters, split: CocoSplit, pretrained: SourceWeights | None
-) -> tuple[Detector, TransferReport | None]:
-    """A new detector for the classes of `split`, with the weights of `pretrained`, or anchors that fit the boxes.
-
-    Also what it took over, where there was something to take.
+def build_detector(options: TrainOptions, classes: Classes, pretrained: SourceWeights | None) -> Detector:
+    """A new detector for these classes, with initial values.
 
     Raises:
-        ConfigError, EngineError: the configuration is wrong, or nothing of the weights fits it.
+        ConfigError, EngineError: the configuration is wrong, or there is none.
     """
-    model = build_model(_configuration(options, pretrained), num_classes=len(split.classes))
-    model.classes = split.classes
+    model = build_model(_configuration(options, pretrained), num_classes=len(classes))
+    model.classes = classes
+    return model
+
+
+def start_values(
+    model: Detector, options: TrainOptions, hyp: Hyperparameters, split: CocoSplit, pretrained: SourceWeights | None
+) -> TransferReport | None:
+    """Gives a new detector the weights of `pretrained`, or fits its head to the boxes, or both.
+
+    Returns:
+        What it took over; None where there was nothing to take.
+
+    Raises:
+        EngineError: nothing of the weights fits the model.
+    """
     taken = None if pretrained is None else _take_over(model, pretrained, options)
     # Pretrained classes belong to the anchors that they were trained with.
     if not ((taken is not None and taken.head_taken) or options.noautoanchor):
@@ -124,7 +130,7 @@ def build_detector(
         fitted = model.head.fit(box_sizes(split, options.imgsz), gains, options.seed)
         if fitted:
             log.info("%s", fitted)
-    return model, taken
+    return taken
 
 
 def box_sizes(split: CocoSplit, imgsz: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from data.config import load_dataset_config
 from data.demo import ensure_demo_dataset
 from engine.device import Compute, select_device
+from engine.input_size import fit_to_stride
 from engine.options import ResumeOptions, TrainOptions
 from engine.report.recorder import write_yaml
 from engine.runs import OPTIONS, next_run_dir
@@ -24,6 +26,7 @@ from engine.training.setup import (
     freeze_rows,
     load_data,
     load_splits,
+    start_values,
     with_defaults,
 )
 from engine.training.state import Progress, read_training
@@ -56,7 +59,10 @@ def _begun(options: TrainOptions) -> Training:
     hyp = chosen_hyperparameters(options)
     rules = Rules.current()
     splits = load_splits(dataset)
-    model, taken = build_detector(options, hyp, splits[0], pretrained)
+    model = build_detector(options, splits[0].classes, pretrained)
+    (imgsz,) = fit_to_stride((options.imgsz,), model.size_divisor)
+    options = replace(options, imgsz=imgsz)
+    taken = start_values(model, options, hyp, splits[0], pretrained)
     hyp = bind_hyperparameters(hyp, model.head, options)
     model = _placed(model, options, compute)
     data = load_data(splits, options, hyp, model.size_divisor, rules)
