@@ -80,7 +80,9 @@ class Hyperparameters:
 
     def as_dict(self) -> dict[str, Any]:
         """Flat, as in the YAML."""
-        return {**self.training.model_dump(), **self.loss, **self.augment}
+        training = self.training.model_dump()
+        mixing = {"close_mosaic": training.pop("close_mosaic")}  # beside the augmentations that it ends
+        return {**training, **self.loss, **mixing, **self.augment}
 
 
 def load_hyperparameters(path: str | Path) -> Hyperparameters:
