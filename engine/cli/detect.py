@@ -78,13 +78,13 @@ def detect(options: DetectOptions, backend: Backend | None = None) -> int:
 
 
 def _announce(options: DetectOptions, prediction: Prediction, loaded: bool) -> None:
-    from engine.device import describe_device, describe_precision, memory_format_of
+    from engine.device import Compute
 
     predictor = prediction.predictor
     backend = predictor.backend
     if loaded:
-        precision = describe_precision(memory_format_of(backend.device, backend.dtype), backend.dtype)
-        print(f"{options.weights}: {len(backend.classes)} classes; {describe_device(backend.device)}; {precision}")
+        compute = Compute(backend.device, backend.dtype)
+        print(f"{options.weights}: {len(backend.classes)} classes; {compute.describe()}")
 
 
 def _follow(options: DetectOptions, prediction: Prediction, writer: DetectionWriter, broken: set[int]) -> None:

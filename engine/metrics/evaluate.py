@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from data.loading.loader import Batch, ImageMeta
-from engine.device import memory_format_of
+from engine.device import Compute
 from engine.metrics.coco import CocoEvaluator, CocoMetrics
 from engine.metrics.confusion import ConfusionMatrix
 from engine.postprocess import select_boxes
@@ -113,14 +113,13 @@ def evaluate(
         keep_batches: how many first batches `samples` holds.
     """
     run = _Run(evaluator, _Stopwatch(device))
-    memory_format = memory_format_of(device, precision)
-    autocast = torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32)
+    compute = Compute(device, precision)
     select = partial(select_boxes, needs_suppression=model.head.needs_suppression, max_det=max_det)
     with _eval_mode(model), torch.inference_mode():
         for number, batch in enumerate(tqdm(loader, desc="val", disable=not progress, leave=False, dynamic_ncols=True)):
             with run.stopwatch("pre-process"):
-                images = batch.images.to(device, non_blocking=True).to(memory_format=memory_format).float() / 255
-            with run.stopwatch("inference"), autocast:
+                images = compute.inputs(batch.images)
+            with run.stopwatch("inference"), compute.autocast():
                 logits = model.logits(images)
                 predictions = model.head.decode(logits)
             with run.stopwatch("NMS"):

@@ -10,7 +10,7 @@ import torch
 from data.coco.records import CocoSplit, load_coco
 from data.config import DatasetConfig, load_dataset_config
 from data.loading.loader import build_loader
-from engine.device import describe_device, describe_precision, memory_format_of, precision_of, select_device
+from engine.device import Compute, precision_of, select_device
 from engine.errors import EngineError
 from engine.input_size import fit_to_stride
 from engine.metrics.coco import CocoEvaluator
@@ -34,7 +34,7 @@ def validate(options: ValOptions) -> EvalResult:
         InputError: bad input of any kind; the folder is made only after everything has been checked.
     """
     device = select_device(options.device)
-    precision = precision_of(device, half=options.half, bf16=options.bf16)
+    compute = Compute(device, precision_of(device, half=options.half, bf16=options.bf16))
     detector = load_detector(options.weights, device, options.cfg)
     config = load_dataset_config(_data_yaml(options, detector))
     (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
@@ -49,7 +49,7 @@ def validate(options: ValOptions) -> EvalResult:
         workers=options.workers,
     )
     folder = next_run_dir(options.project, options.name, options.exist_ok)
-    _prepare_model(detector, device, precision, imgsz)
+    _prepare_model(detector, compute, imgsz)
     result = evaluate(
         detector,
         loader,
@@ -58,7 +58,7 @@ def validate(options: ValOptions) -> EvalResult:
         conf_thres=options.conf_thres,
         iou_thres=options.iou_thres,
         max_det=options.max_det,
-        precision=precision,
+        precision=compute.precision,
     )
     if options.save_json:
         write_predictions(result.detections, folder / "predictions.json")
@@ -97,12 +97,11 @@ def _load_split(config: DatasetConfig, options: ValOptions, detector: Detector) 
     )
 
 
-def _prepare_model(detector: Detector, device: torch.device, precision: torch.dtype, imgsz: int) -> None:
+def _prepare_model(detector: Detector, compute: Compute, imgsz: int) -> None:
     """Fuses the blocks for inference and puts the weights into the layout that suits the device; says so in a line."""
-    layout = memory_format_of(device, precision)
-    detector.fuse().to(memory_format=layout)
-    log.info("device: %s; %s", describe_device(device), describe_precision(layout, precision))
-    if device.type != "cpu":
+    detector.fuse().to(memory_format=compute.layout)
+    log.info("device: %s", compute.describe())
+    if compute.device.type != "cpu":
         # The first pass loads kernels, which is not what the timings are about.
-        with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-            detector(torch.zeros((1, 3, imgsz, imgsz), device=device).to(memory_format=layout))
+        with torch.inference_mode(), compute.autocast():
+            detector(compute.inputs(torch.zeros((1, 3, imgsz, imgsz), dtype=torch.uint8)))
