@@ -18,6 +18,7 @@ from engine.training.ema import build_ema
 from engine.training.hyperparameters import Hyperparameters
 from engine.training.optimizer import Group, build_optimizer, clip_gradients, groups_as_plain
 from engine.training.random_state import random_states, set_random_states
+from engine.training.rules import Rules
 from engine.training.schedule import Schedule
 from models.detector import Detector
 
@@ -53,6 +54,7 @@ class Learner:
         groups: tuple[Group, ...],
         options: TrainOptions,
         hyp: Hyperparameters,
+        rules: Rules,
         batches: int,
         compute: Compute,
     ) -> Learner:
@@ -65,7 +67,7 @@ class Learner:
         schedule = Schedule(hyp.training, options.epochs, batches, options.batch_size, options.cos_lr)
         return cls(
             model=model,
-            criterion=model.head.criterion(hyp.gains(options.imgsz)).to(compute.device),
+            criterion=model.head.criterion({**hyp.gains(options.imgsz), **rules.gains()}).to(compute.device),
             groups=groups,
             optimizer=build_optimizer(model, groups, options.optimizer, hyp.training, schedule.weight_decay),
             schedule=schedule,

@@ -7,13 +7,17 @@ ends as it would have ended.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from engine.errors import EngineError
 from engine.options import TrainOptions
 
-ALLOWED = {"bias_warmup": ("unstated", "all"), "interpolation": ("linear", "area")}
+ALLOWED = {
+    "bias_warmup": ("unstated", "all"),
+    "interpolation": ("linear", "area"),
+    "level_balance": ("stride", "position"),
+}
 """The values that each rule may have; a new training gets the first."""
 
 
@@ -26,10 +30,13 @@ class Rules:
             which no block states a rate factor. The others warm up from 0 as kernels do. The high rate is for the
             biases of a head that has to learn how rare objects are.
         interpolation: how validation pictures shrink, "linear" or "area"; see `data.loading.dataset.SHRINKING`.
+        level_balance: whether a loss weighs the head's levels by their "stride", or by their "position", as if the
+            finest always stood first.
     """
 
     bias_warmup: str = ALLOWED["bias_warmup"][0]
     interpolation: str = ALLOWED["interpolation"][0]
+    level_balance: str = ALLOWED["level_balance"][0]
 
     @classmethod
     def current(cls) -> Rules:
@@ -38,28 +45,38 @@ class Rules:
 
     @classmethod
     def before_they_were_stored(cls, options: TrainOptions) -> Rules:
-        """Those of a training whose checkpoint has none: it began before rules were kept, with these options."""
-        return cls(bias_warmup="unstated" if began_from_kernels(options) else "all", interpolation="area")
+        """Those of a training with these options that began before any rule was kept."""
+        bias_warmup = "unstated" if began_from_kernels(options) else "all"
+        return cls(bias_warmup=bias_warmup, interpolation="area", level_balance="position")
+
+    def gains(self) -> dict[str, float]:
+        """What a head's criterion must know of them, beside its hyperparameters."""
+        return {"balance_by_position": 1.0} if self.level_balance == "position" else {}
 
     def as_dict(self) -> dict[str, str]:
         """Plain values, for the checkpoint."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Any, source: str) -> Rules:
-        """The inverse of `as_dict`; `source` is named in messages.
+    def stored(cls, values: Any, options: TrainOptions, source: str) -> Rules:
+        """The rules of a checkpoint from their plain values; `source` is named in messages.
+
+        One that is missing is younger than the checkpoint, which goes by what was done before.
 
         Raises:
-            EngineError: a rule is missing or unknown, or has a value that is not allowed.
+            EngineError: a rule is unknown, or has a value that is not allowed.
         """
-        names = {field.name for field in fields(cls)}
-        if not isinstance(values, Mapping) or {*values} != names:
-            raise EngineError(f"{source}: its rules are not {', '.join(sorted(names))}; resume it where it was trained")
+        if not isinstance(values, Mapping):
+            raise EngineError(f"{source}: its rules are no mapping; start a new training with --weights {source}")
         for name, value in values.items():
+            if name not in ALLOWED:
+                raise EngineError(f"{source}: rule {name!r} is not known; resume it with the version that began it")
             if value not in ALLOWED[name]:
                 known = " or ".join(map(repr, ALLOWED[name]))
-                raise EngineError(f"{source}: rule {name}: {value!r} is not {known}; resume it where it was trained")
-        return cls(**values)
+                raise EngineError(
+                    f"{source}: rule {name}: {value!r} is not {known}; resume it with the version that began it"
+                )
+        return replace(cls.before_they_were_stored(options), **values)
 
 
 def began_from_kernels(options: TrainOptions) -> bool:

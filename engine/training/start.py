@@ -67,7 +67,7 @@ def _begun(options: TrainOptions) -> Training:
     model = _placed(model, options, compute)
     data = load_data(splits, options, hyp, model.size_divisor, rules)
     groups = new_groups(model, options.optimizer, rules, taken)
-    learner = Learner.of(model, groups, options, hyp, len(data.train_loader), compute)
+    learner = Learner.of(model, groups, options, hyp, rules, len(data.train_loader), compute)
     return Training(options, hyp, rules, data, learner, Progress(), _new_folder(options, hyp))
 
 
@@ -83,7 +83,7 @@ def _resumed(request: ResumeOptions) -> Training:
     model = _placed(model, options, compute)
     data = load_data(splits, options, hyp, model.size_divisor, saved.rules)
     saved.check_data(data.classes, len(data.train_loader))
-    learner = Learner.of(model, saved.groups(model), options, hyp, len(data.train_loader), compute)
+    learner = Learner.of(model, saved.groups(model), options, hyp, saved.rules, len(data.train_loader), compute)
     learner.restore(saved)
     return Training(options, hyp, saved.rules, data, learner, saved.progress, saved.folder)
 

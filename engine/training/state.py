@@ -84,9 +84,7 @@ class SavedTraining:
         Raises:
             EngineError: they are none that are known here.
         """
-        if "rules" in self.state:
-            return Rules.from_dict(self.state["rules"], str(self.path))
-        return Rules.before_they_were_stored(self.options)
+        return Rules.stored(self.state.get("rules", {}), self.options, str(self.path))
 
     def groups(self, model: nn.Module) -> tuple[Group, ...]:
         """The groups of the optimiser that the training began with.

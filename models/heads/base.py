@@ -76,7 +76,8 @@ class DetectionHead(nn.Module, ABC):
         losses by name: float32, weights applied, averaged over the images. Their sum is what is minimised.
 
         Args:
-            gains: the head's `hyperparameters` by name, and `imgsz`, the side of the training's input in pixels.
+            gains: the head's `hyperparameters` by name; `imgsz`, the side of the training's input in pixels; and
+                `balance_by_position` where a training goes on that weighed levels by their place, finest first.
         """
 
     def readable(self, logits: Sequence[Tensor]) -> Tensor:

@@ -86,7 +86,8 @@ class AnchorLoss(nn.Module):
         self.max_ratio = gains["anchor_t"]
         smoothing = gains.get("label_smoothing", 0.0)
         self.positive, self.negative = 1 - 0.5 * smoothing, 0.5 * smoothing
-        self.balance = objectness_balance(head.stride)
+        by_position = bool(gains.get("balance_by_position"))  # older trainings took the first level for the finest
+        self.balance = objectness_balance(torch.arange(levels) if by_position else head.stride)
         self.register_buffer("cls_pw", torch.tensor([float(gains["cls_pw"])]), persistent=False)
         self.register_buffer("obj_pw", torch.tensor([float(gains["obj_pw"])]), persistent=False)
 

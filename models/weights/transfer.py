@@ -8,18 +8,34 @@ matched by path. The detection head says itself which of its rows belong to whic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from models.detector import Detector
 from models.heads.takeover import HeadTakeover
-from models.weights.conversion import Match, converted, match_units, take_unit
+from models.weights.conversion import Match, take_unit
 from models.weights.matching import match_rows
 from models.weights.report import Outcome, Transfer, TransferReport
 from models.weights.source import SourceWeights
-from models.weights.units import Rows, Unit, split_rows, split_units
+from models.weights.units import Rows, Unit, split_rows
 
 _NO_ROW = Match(Outcome.LEFT, "no row of the checkpoint has these shapes at this stride")
+
+
+@dataclass
+class _Taken:
+    """What is taken from a checkpoint, while it is collected.
+
+    Attributes:
+        state: entries for the detector's state dict.
+        transfers: what became of the detector's tensors.
+        used: keys of the checkpoint that found a place.
+    """
+
+    state: dict[str, Tensor] = field(default_factory=dict)
+    transfers: list[Transfer] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
 
 
 def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
@@ -29,70 +45,55 @@ def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
     """
     own, given = split_rows(model.state_dict()), split_rows(source.state)
     own_head, given_head = len(model.model) - 1, max(given, default=-1)
-    own.pop(own_head, None)
-    head_units = given.pop(given_head, {})
+    head, given_units = own.pop(own_head, {}), given.pop(given_head, {})
 
-    state, transfers, used = _take_rows(own, given, match_rows(model, own, source, given))
-    head_state, head_transfers, head_taken = _transfer_head(model, source, given_head, head_units)
-    if any(transfer.outcome is not Outcome.LEFT for transfer in head_transfers):
-        used.update(key for key in source.state if key.startswith(f"model.{given_head}."))
+    taken = _Taken()
+    _take_rows(taken, own, given, match_rows(model, own, source, given))
+    rows_by_class = _rows_by_class(model, source, given_units)
+    if rows_by_class is None:
+        entries = len(taken.state)
+        _take_rows(taken, {own_head: head}, {given_head: given_units}, {own_head: given_head})
+        head_taken = len(taken.state) > entries
+    else:
+        _take_head(taken, model, rows_by_class)
+        if rows_by_class.entries:
+            taken.used.update(key for key in source.state if key.startswith(f"model.{given_head}."))
+        head_taken = rows_by_class.knows_classes
     # Keys are partial: what found nothing keeps its value.
-    model.load_state_dict({**state, **head_state}, strict=False)
-    unused = tuple(key for key in source.state if key not in used)
-    return TransferReport((*transfers, *head_transfers), unused, head_taken)
+    model.load_state_dict(taken.state, strict=False)
+    unused = tuple(key for key in source.state if key not in taken.used)
+    return TransferReport(tuple(taken.transfers), unused, head_taken)
 
 
-def _take_rows(
-    own: Rows, given: Rows, partners: Mapping[int, int]
-) -> tuple[dict[str, Tensor], list[Transfer], set[str]]:
-    """Entries for the rows before the head, what became of these rows, and the keys of the checkpoint that are used."""
-    state: dict[str, Tensor] = {}
-    transfers: list[Transfer] = []
-    used: set[str] = set()
+def _take_rows(taken: _Taken, own: Rows, given: Rows, partners: Mapping[int, int]) -> None:
+    """Unit by unit, where a row of the detector has a partner in the checkpoint."""
     for row, units in own.items():
         partner = partners.get(row)
         for path, unit in units.items():
             there = None if partner is None else given[partner].get(path)
             match, entries = (_NO_ROW, {}) if partner is None else take_unit(there, unit)
-            state.update({f"model.{row}.{path}{name}": value for name, value in entries.items()})
+            taken.state.update({f"model.{row}.{path}{name}": value for name, value in entries.items()})
             if there is not None and entries:
-                used.update(f"model.{partner}.{path}{name}" for name in there.tensors)
-            transfers.append(_transfer(row, path, unit, match))
-    return state, transfers, used
+                taken.used.update(f"model.{partner}.{path}{name}" for name in there.tensors)
+            keys = tuple(f"model.{row}.{path}{name}" for name in unit.tensors)
+            numbers = sum(tensor.numel() for tensor in unit.tensors.values())
+            taken.transfers.append(Transfer(row, match.outcome, match.how, keys, numbers, match.from_plain))
 
 
-def _transfer(row: int, path: str, unit: Unit, match: Match) -> Transfer:
-    keys = tuple(f"model.{row}.{path}{name}" for name in unit.tensors)
-    numbers = sum(tensor.numel() for tensor in unit.tensors.values())
-    return Transfer(row, match.outcome, match.how, keys, numbers, match.from_plain)
+def _rows_by_class(model: Detector, source: SourceWeights, units: Mapping[str, Unit]) -> HeadTakeover | None:
+    """What the head takes of the checkpoint's, if its rows belong to classes."""
+    given = {f"{path}{name}": tensor for path, unit in units.items() for name, tensor in unit.tensors.items()}
+    names = None if source.classes is None else source.classes.names
+    return model.head.take_over(given, names, model.names)
 
 
-def _transfer_head(
-    model: Detector, source: SourceWeights, source_row: int, source_units: Mapping[str, Unit]
-) -> tuple[dict[str, Tensor], list[Transfer], bool]:
-    """The entries for the head's state, what they are, and whether classes are among them."""
-    row = len(model.model) - 1
-    given = {f"{path}{name}": tensor for path, unit in source_units.items() for name, tensor in unit.tensors.items()}
-    own = model.head.state_dict()
-    given_names = None if source.classes is None else source.classes.names
-    taken = model.head.take_over(given, given_names, model.names)
-    if taken is None:
-        state: dict[str, Tensor] = {}
-        transfers = []
-        for path, unit in split_units(own).items():
-            match = match_units(source_units.get(path), unit)
-            transfers.append(_transfer(row, path, unit, match))
-            if match.outcome is not Outcome.LEFT:
-                state.update({f"{path}{name}": value for name, value in converted(source_units[path], unit).items()})
-        return {f"model.{row}.{key}": tensor for key, tensor in state.items()}, transfers, bool(state)
-    transfers = [
-        Transfer(row, _outcome(taken, key), taken.reasons[key], (f"model.{row}.{key}",), tensor.numel())
-        for key, tensor in own.items()
-    ]
-    return {f"model.{row}.{key}": tensor for key, tensor in taken.entries.items()}, transfers, taken.knows_classes
-
-
-def _outcome(taken: HeadTakeover, key: str) -> Outcome:
-    if key not in taken.entries:
-        return Outcome.LEFT
-    return Outcome.CONVERTED if key in taken.converted else Outcome.TAKEN
+def _take_head(taken: _Taken, model: Detector, rows: HeadTakeover) -> None:
+    prefix = f"model.{len(model.model) - 1}."
+    taken.state.update({f"{prefix}{key}": tensor for key, tensor in rows.entries.items()})
+    for key, tensor in model.head.state_dict().items():
+        outcome = Outcome.CONVERTED if key in rows.converted else Outcome.TAKEN
+        if key not in rows.entries:
+            outcome = Outcome.LEFT
+        taken.transfers.append(
+            Transfer(len(model.model) - 1, outcome, rows.reasons[key], (f"{prefix}{key}",), tensor.numel())
+        )

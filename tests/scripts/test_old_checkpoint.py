@@ -39,7 +39,7 @@ def last(tmp_path: Path, write_squares: Callable[..., None]) -> Path:
 )
 def test_what_it_goes_by_is_checked(last: Path, entry: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     content = load_checkpoint(last)
-    content["training"][entry] = {"bias_warmup": "all", "interpolation": "cubic"}
+    content["training"][entry] = {"bias_warmup": "all", "interpolation": "cubic", "level_balance": "stride"}
     save_checkpoint(last, content)
     assert run_cli(main, ["--resume", str(last)]) == 2
     assert f"error: {last}: {message}" in capsys.readouterr().err
@@ -51,7 +51,8 @@ def test_it_goes_on_and_ends_as_before(last: Path) -> None:
     content = load_checkpoint(last)
     assert content["training"]["progress"]["epoch"] == 4
     # From now on it says what it goes by.
-    assert content["training"]["rules"] == {"bias_warmup": "all", "interpolation": "area"}
+    rules = {"bias_warmup": "all", "interpolation": "area", "level_balance": "position"}
+    assert content["training"]["rules"] == rules
     assert content["training"]["groups"][0]["names"][0] == "model.1.switch.bias"
     states = {"average": content["model"], "trained": content["training"]["model"]}
     with np.load(DATA / "end_ef925d5.npz") as end:
