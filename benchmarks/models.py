@@ -143,7 +143,7 @@ def measure(configurations: Sequence[str], imgsz: int, setting: Setting) -> dict
 
 
 def _table(measured: dict[str, Figures], work: str, batch: int) -> str:
-    """The lines of `work`, "inference" or "training", for batches of so many images."""
+    """The lines of `work`, "inference" or "training", for batches of `batch` images."""
     first = next(iter(measured))
     by_form = {cfg: (getattr(own, f"{work}_ms"), getattr(own, f"{work}_mib")) for cfg, own in measured.items()}
     nchw = next(iter(by_form[first][0]))

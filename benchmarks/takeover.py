@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="folder of .jpg pictures")
-    parser.add_argument("--count", type=int, default=10, help="of the pictures, the first so many")
+    parser.add_argument("--count", type=int, default=10, help="use the first N pictures")
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--cfg", nargs="+", default=["yolov5n.yaml", "yolov5n-saconv.yaml", "yolov5n-spconv.yaml"])
     options = parser.parse_args()

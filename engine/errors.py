@@ -6,4 +6,4 @@ from files.errors import InputError
 
 
 class EngineError(InputError):
-    """A run cannot go on with what it was given. One line: the file or flag, and the remedy."""
+    """A run cannot use what it was given. One line: the file or flag, and the remedy."""

@@ -1,7 +1,7 @@
 """The options of the commands, one frozen value each.
 
-An option is written once: name, type, default, and beside them its flag, with the help that `--help` prints and the
-values that it takes.
+An option is written once: name, type, default, and its flag, with the help that `--help` prints and the values that it
+takes.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ class ValOptions:
     cfg: str = field(default="", metadata=_OTHER_CFG)
     data: str = field(
         default="",
-        metadata=flag(
-            "data-set YAML: a path, or a name in configs/data/ (default: that of the run beside the weights)"
-        ),
+        metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: that of the weights' run)"),
     )
     imgsz: int | None = field(
         default=None,
@@ -193,7 +191,7 @@ class ValOptions:
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """What `predict` takes, and beside it what `detect.py` writes and shows; the metadata of each field explains it.
+    """What `predict` takes, and what `detect.py` also writes and shows; the metadata of each field explains it.
 
     `imgsz` is () for the size that the weights were trained at; one number for the long side, the other one as short as
     the picture allows; two for exactly this height and width. It is rounded up to the network's stride.

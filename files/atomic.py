@@ -99,7 +99,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Any, **style: Any) -> None:
-    """Writes JSON, whole or not at all; `style` goes to `json.dumps`."""
+    """Writes JSON, whole or not at all; `style` is passed on to `json.dumps`."""
     write_text(path, json.dumps(content, **style))
 
 

@@ -21,7 +21,7 @@ class Shelf:
         folder: where they lie.
         what: what such a file is, for messages.
         error: class of what is raised.
-        earlier: folders in which they lay once. Paths into them stay valid.
+        earlier: folders in which they once lay. Paths into them stay valid.
     """
 
     folder: Path
@@ -30,7 +30,7 @@ class Shelf:
     earlier: tuple[Path, ...] = ()
 
     def find(self, name: str | os.PathLike[str]) -> Path:
-        """The file that is meant: an existing path goes first, then a name in the folder, with or without `.yaml`.
+        """The file that is meant: an existing path comes first, then a name in the folder, with or without `.yaml`.
 
         Raises:
             InputError: of the class `error`; there is none. The message suggests near names.

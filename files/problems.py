@@ -13,7 +13,7 @@ class Problem(NamedTuple):
     Attributes:
         location: keys and indices from the top to the entry; pydantic appends the member of a union that it tried.
         kind: pydantic's name of the mistake, or that of a `PydanticCustomError`; see `is_unknown` and `is_missing`.
-        value: what stands there.
+        value: what the entry holds.
         text: what is wrong, beginning with a small letter.
     """
 

@@ -1,6 +1,6 @@
 """YAML that people write, read strictly: nothing is dropped in silence, and every entry knows its line.
 
-Model configurations, data sets and recipes are read here. Refused are a key that stands twice in one map (plain YAML
+Model configurations, data sets and recipes are read here. Refused are a key that occurs twice in one map (plain YAML
 keeps the last one), an alias to itself, aliases that unfold to very much, text that is not UTF-8, and a file that is
 no map. Tags make no objects: the loader is PyYAML's safe one.
 """
@@ -156,7 +156,7 @@ class _Inspection:
         """Number of values that `node` unfolds to.
 
         Raises:
-            _RefusalError: a key that stands twice, an alias to itself, or too many values.
+            _RefusalError: a key that occurs twice, an alias to itself, or too many values.
         """
         if id(node) in self._open:
             raise _RefusalError("an alias refers to itself; write the value out", _line(node))

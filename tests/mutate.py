@@ -4,8 +4,8 @@
     python -m tests.mutate --jobs 2 ema clip    those whose file, texts or tests contain one of the words
 
 Each mutation is made in a copy of the project, never in the project itself. It is *killed* when the tests that it names
-fail, and *survives* when they pass: then a test is missing. It is *stale* when its text does not stand exactly once in
-its file, or when a test that it names is not there. The exit code is 0 only where every mutation was killed.
+fail, and *survives* when they pass: then a test is missing. It is *stale* when its text does not occur exactly once in
+its file, or when a test that it names is missing. The exit code is 0 only where every mutation was killed.
 
 Importing torch takes longer than most tests. So it is imported once, and every run of pytest is a fork of this process
 (Linux and macOS).
@@ -29,7 +29,7 @@ from pathlib import Path
 from tests.mutations import MUTATIONS, Mutation
 from tests.places import ROOT, SHARED
 
-TIMEOUT = 120.0  # seconds; a mutation that makes a test run for ever is noticed, too
+TIMEOUT = 120.0  # seconds; a mutation that makes a test run for ever counts as noticed
 _LIBRARIES = ("torch", "torch.utils.data", "torchvision.ops", "cv2", "pycocotools.cocoeval")
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "venv", "runs", "__pycache__", ".*_cache", ".hypothesis")
 _PASSED, _FAILED = 0, 1  # exit codes of pytest; any other one means that no test ran
@@ -58,17 +58,17 @@ def mutated(text: str, mutation: Mutation) -> str:
     """The file's text with the mutation in it.
 
     Raises:
-        ValueError: what is to be replaced does not stand there exactly once, or the replacement is the same.
+        ValueError: what is to be replaced does not occur exactly once, or the replacement is the same.
     """
     if (count := text.count(mutation.old)) != 1:
-        raise ValueError(f"{mutation.file}: {mutation.old!r} stands there {count} times, not once")
+        raise ValueError(f"{mutation.file}: {mutation.old!r} occurs {count} times, not once")
     if mutation.old == mutation.new:
         raise ValueError(f"{mutation.file}: {mutation.old!r} is replaced by itself")
     return text.replace(mutation.old, mutation.new)
 
 
 def chosen(words: Sequence[str]) -> list[Mutation]:
-    """The mutations in whose fields one of the words stands; all of them without words."""
+    """The mutations one of whose fields has one of the words; all of them without words."""
     texts = [(mutation, " ".join(map(str, mutation)).lower()) for mutation in MUTATIONS]
     return [mutation for mutation, text in texts if not words or any(word.lower() in text for word in words)]
 

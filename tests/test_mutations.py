@@ -26,7 +26,7 @@ def test_no_entry_stands_there_twice() -> None:
 
 @pytest.mark.parametrize(("text", "count"), [("a = 2\n", 0), ("a = 1\na = 1\n", 2)])
 def test_what_does_not_stand_there_once_is_refused(text: str, count: int) -> None:
-    with pytest.raises(ValueError, match=f"stands there {count} times"):
+    with pytest.raises(ValueError, match=f"occurs {count} times"):
         mutated(text, Mutation("file.py", "a = 1", "a = 3", ()))
 
 

@@ -1,4 +1,4 @@
-"""COCO annotations as records: one per image, classes 0..nc-1, boxes cleaned, and an account of what was left out.
+"""COCO annotations as records: one per image, classes 0..nc-1, boxes cleaned, and an account of what was dropped.
 
 Boxes that cannot be trained on are dropped and counted; what is wrong with the file's structure, or with an image file,
 is an error, because nobody could say what was meant.
@@ -25,14 +25,14 @@ CLIP_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a split holds and what was left out of it.
+    """What a split holds and what was dropped from it.
 
     Attributes:
         images, boxes: number of images and of usable boxes, those of crowds included.
         images_without_boxes: images that teach background only.
         crowd: boxes that stand for a group; ignored in training, passed on to the evaluation.
         clipped: boxes that were partly outside their image and now end at its border.
-        dropped: number of boxes left out, by reason.
+        dropped: number of boxes dropped, by reason.
     """
 
     images: int
@@ -86,7 +86,7 @@ class CocoSplit:
         records: one per image, in the file's order.
         classes: names and category ids, in class order.
         annotations: the annotation file.
-        report: what was found and left out.
+        report: what was found and dropped.
         unused_names: categories of the file that are not among `classes`.
     """
 

@@ -112,7 +112,7 @@ class LiveReader:
                     return
                 self._stop.wait(self._pause_s)
         except cv2.error as error:
-            self.error = f"{self.label}: OpenCV cannot go on reading: {' '.join(str(error).split())}"
+            self.error = f"{self.label}: OpenCV stopped reading: {' '.join(str(error).split())}"
         finally:
             with self._changed:
                 self._done = True

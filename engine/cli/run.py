@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from files.errors import InputError
 
-SOME_BROKEN = 1  # some of several files had to be left out
+SOME_BROKEN = 1  # some of several files were skipped
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

@@ -66,7 +66,7 @@ def _resume_options(given: dict[str, Any]) -> ResumeOptions:
 
 
 def _frozen_rows(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """One number means the first so many rows, several mean those rows."""
+    """One number N means the first N rows, several mean those rows."""
     return tuple(range(numbers[0])) if len(numbers) == 1 else numbers
 
 

@@ -38,7 +38,7 @@ _DRAWN_BATCHES = 3
 
 
 def train(options: TrainOptions | ResumeOptions) -> TrainResult:
-    """Trains a detector, or goes on with a training that was interrupted.
+    """Trains a detector, or continues a training that was interrupted.
 
     What happens is logged at level INFO; checkpoints, tables and pictures go into the run's folder.
 
@@ -94,7 +94,7 @@ def _announce(training: Training) -> None:
 
 
 def _goes_on(training: Training) -> bool:
-    """Whether another epoch is to come. Asked before each, so that one killed after its last does not go on."""
+    """Whether another epoch is to come. Asked before each, so that one killed after its last epoch ends there."""
     if training.progress.epoch >= training.options.epochs:
         return False
     if training.progress.has_stalled(training.options):

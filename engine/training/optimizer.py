@@ -24,7 +24,7 @@ from models.weights.report import Outcome, TransferReport
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that learn alike.
+    """Parameters that learn at the same pace.
 
     Attributes:
         names: of the parameters, as `named_parameters` gives them.

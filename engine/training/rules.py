@@ -1,6 +1,6 @@
 """Rules of a training that change its figures, as one value that `last.pt` keeps.
 
-A rule may change from one version to the next. A training that began under the old one goes on under it, so that it
+A rule may change from one version to the next. A training that began under the old one continues under it, so that it
 ends as it would have ended.
 """
 

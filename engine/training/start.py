@@ -1,4 +1,4 @@
-"""How a training comes about: begun anew, or taken up where `last.pt` left it."""
+"""How a training starts: new, or from where `last.pt` left it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training as one value, the same whether it begins or goes on."""
+"""A training as one value, the same whether it is new or resumed."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Training:
     Attributes:
         options: complete: nothing is left to the data set or to defaults.
         hyp: the recipe, flags of the command line included.
-        rules: how things are done that were done otherwise in older versions.
-        progress: where it stands; the loop moves it on.
+        rules: what older versions did in another way, and this training does as it began.
+        progress: where it stands; the loop advances it.
         folder: where it writes; exists.
     """
 
@@ -87,7 +87,7 @@ class TrainResult:
         figures: the twelve COCO figures of `best` on the validation split, by name (`engine.metrics.coco.FIGURES`), in
             [0, 1], nan where undefined; empty where the training was interrupted.
         history: one entry per epoch, the rows of results.csv: losses, figures, learning rate.
-        interrupted: Ctrl-C ended it; `train(ResumeOptions(str(result.last)))` goes on.
+        interrupted: Ctrl-C ended it; `train(ResumeOptions(str(result.last)))` continues.
     """
 
     folder: Path

@@ -133,7 +133,7 @@ class DWConvTranspose2d(nn.ConvTranspose2d):
 
 @register(rule=conv_rule)
 class Focus(nn.Module):
-    """Every second pixel goes to the channels, `(N, c1, H, W)` to `(N, 4 c1, H/2, W/2)`; then a `Conv`.
+    """Moves every second pixel to the channels, `(N, c1, H, W)` to `(N, 4 c1, H/2, W/2)`; then a `Conv`.
 
     `H` and `W` must be even.
     """

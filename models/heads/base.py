@@ -107,7 +107,7 @@ class DetectionHead(nn.Module, ABC):
         """Which tensors of a checkpoint's head this head starts from, where its rows belong to classes.
 
         Args:
-            given: the state dict of the checkpoint's head, which may be another one altogether.
+            given: the state dict of the checkpoint's head, which may be of another kind.
             given_names: the classes that the checkpoint names; None where it names none.
             names: the classes of this head.
 

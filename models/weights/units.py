@@ -82,7 +82,7 @@ def _unit(tensors: Mapping[str, Tensor], entry: Entry | None) -> Unit:
 
 
 def _block_paths(state: Mapping[str, Tensor]) -> dict[str, Entry]:
-    """By path, with its final dot: the convolution block that stands there.
+    """By path, with its final dot: the convolution block at that place.
 
     Where the marks of several do, it is the one that owns most of the names, such as a `Conv` with a scale of its own.
     """

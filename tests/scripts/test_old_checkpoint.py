@@ -1,4 +1,4 @@
-"""A training that commit ef925d5 began goes on here and ends where it would have ended there.
+"""A training that commit ef925d5 began continues here and ends where it would have ended there.
 
 `last_ef925d5.pt` was written there after two of four epochs of a tiny SAConv2d detector on the six squares of
 `write_squares`; `end_ef925d5.npz` holds the weights that the same commit had after all four, and their average. It

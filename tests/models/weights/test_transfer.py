@@ -303,7 +303,7 @@ def test_yolov5n_becomes_saconv_without_losing_anything(fused: bool) -> None:
         rgb = cv2.cvtColor(cv2.resize(picture, (320, 256)), cv2.COLOR_BGR2RGB)
         images = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
         before, after = _decoded(plain, images), _decoded(switchable, images)
-        # Folding a BatchNorm rounds anew, in a plain detector as well: a fused one is held to 1e-4 of the value.
+        # Folding a BatchNorm rounds once more, in a plain detector as well: a fused one is held to 1e-4 of the value.
         rounding = 1e-4 if fused else 0
         torch.testing.assert_close(after[..., :4], before[..., :4], atol=1e-3, rtol=rounding)
         torch.testing.assert_close(after[..., 4:], before[..., 4:], atol=1e-4, rtol=0)
