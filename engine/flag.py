@@ -6,12 +6,15 @@ parsers from it, and `check_values` refuses the same values where the options ar
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.errors import EngineError
+
+Options = TypeVar("Options", bound=type)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,13 @@ def flags_of(options: Any) -> Iterator[tuple[Field[Any], Flag]]:
 def flag_name(field: Field[Any]) -> str:
     """`--batch-size` for `batch_size`."""
     return "--" + field.name.replace("_", "-")
+
+
+def documented(options: Options) -> Options:
+    """Class decorator, outside of `dataclass`: Python's `help` says of every option what `--help` says of its flag."""
+    lines = [f"    {field.name}: {flag.help}." for field, flag in flags_of(options)]
+    options.__doc__ = "\n".join((inspect.cleandoc(options.__doc__ or ""), "", "Attributes:", *lines))
+    return options
 
 
 def check_values(options: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.errors import EngineError
-from engine.flag import NON_NEGATIVE, POSITIVE, UNIT_INTERVAL, check_values, flag
+from engine.flag import NON_NEGATIVE, POSITIVE, UNIT_INTERVAL, check_values, documented, flag
 
 TASKS = ("val", "test", "train")
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
@@ -27,9 +27,10 @@ _OTHER_CFG = flag("model YAML to run the weights in (default: their own architec
 _SIDES = ("--img", "--img-size")
 
 
+@documented
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `train` takes; the metadata of each field says what it means.
+    """What `train` takes.
 
     For hyp, optimizer, epochs, batch_size and imgsz, '' and 0 mean as the data-set YAML says, else the default.
 
@@ -90,8 +91,8 @@ class TrainOptions:
     freeze: tuple[int, ...] = field(
         default=(),
         metadata=flag(
-            "rows of the model whose parameters stay as they are; one number N: the first N rows. The statistics of "
-            "their BatchNorm still move, as in YOLOv5",
+            "rows of the model whose parameters stay as they are; on the command line, one number N means the first N. "
+            "The statistics of their BatchNorm still move, as in YOLOv5",
             numbers=NON_NEGATIVE,
         ),
     )
@@ -139,9 +140,10 @@ class ResumeOptions:
         return replace(options, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
+@documented
 @dataclass(frozen=True)
 class ValOptions:
-    """What `validate` takes; the metadata of each field says what it means.
+    """What `validate` takes.
 
     Raises:
         EngineError: a value that its option does not take.
@@ -189,9 +191,10 @@ class ValOptions:
         check_values(self)
 
 
+@documented
 @dataclass(frozen=True)
 class DetectOptions:
-    """What `predict` takes, and what `detect.py` also writes and shows; the metadata of each field explains it.
+    """What `predict` takes, and what `detect.py` also writes and shows.
 
     `imgsz` is () for the size that the weights were trained at; one number for the long side, the other one as short as
     the picture allows; two for exactly this height and width. It is rounded up to the network's stride.
@@ -200,9 +203,7 @@ class DetectOptions:
         EngineError: a value that its option does not take.
     """
 
-    weights: str = field(
-        metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own; the ending counts")
-    )
+    weights: str = field(metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own"))
     source: str = field(
         metadata=flag("picture, video, folder, glob, webcam number, rtsp/http address, or a .txt of them")
     )

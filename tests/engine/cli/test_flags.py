@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
@@ -50,6 +51,15 @@ def test_every_option_is_a_flag_with_a_help_that_names_its_default(options: Any)
         default = getattr(options, action.dest, None)
         if not isinstance(default, bool) and default not in (None, "", ()):
             assert f"(default: {default})" in action.help or "(default: as the data-set YAML says" in action.help
+
+
+@pytest.mark.parametrize("options", FLAGS)
+def test_help_of_python_says_what_that_of_the_command_line_says(options: Any) -> None:
+    text = inspect.getdoc(options)
+    assert text is not None
+    assert text.startswith("What ")
+    for field, flag in flags_of(options):
+        assert f"\n    {field.name}: {flag.help}" in text
 
 
 def test_what_is_not_given_is_absent() -> None:
