@@ -184,6 +184,37 @@ def test_predictions_in_the_grey_border_are_no_detections(split):
     assert all(min(d["bbox"][2:]) > 0 for d in result.detections)
 
 
+def test_every_class_of_a_box_above_the_threshold_counts(split):
+    """AP wants them all: a box that is a cat and, less likely, a dog makes two detections."""
+
+    class TwoMinds(Oracle):
+        def decode(self, logits):
+            boxes, scores = super().decode(logits)
+            return Predictions(boxes, torch.where(scores > 0, scores, 0.3 * scores.amax(2, keepdim=True)))
+
+    boxes = len(run(split)[0].detections)
+    result, _ = run(split, TwoMinds(2))
+    assert len(result.detections) == 2 * boxes
+    scores = sorted({round(detection["score"], 4) for detection in result.detections})
+    assert scores == pytest.approx([0.3 * 0.81, 0.81], abs=1e-3)
+    # What a person sees is one box.
+    assert sum(len(boxes) for sample in result.samples for boxes in sample.predictions) == boxes
+
+
+def test_what_a_person_sees_is_above_a_quarter(split):
+    """Pictures and confusion matrix show what detect.py would draw, the figures count everything."""
+
+    class Shy(Oracle):
+        def decode(self, logits):
+            boxes, scores = super().decode(logits)
+            return Predictions(boxes, 0.3 * scores)
+
+    result, _ = run(split, Shy(2))
+    assert len(result.detections) == 8
+    assert sum(len(boxes) for sample in result.samples for boxes in sample.predictions) == 0
+    assert result.confusion.counts[:, :-1].sum() == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not BCCD.is_dir(), reason="shared/datasets/bccd is not here")
 def test_the_truth_of_real_annotations_scores_as_such():

@@ -13,7 +13,7 @@ from torch import nn
 
 from engine.errors import EngineError
 from engine.training.hyperparameters import TrainingHyperparameters
-from engine.training.optimizer import build_optimizer, groups_as_plain, new_groups, stored_groups
+from engine.training.optimizer import build_optimizer, clip_gradients, groups_as_plain, new_groups, stored_groups
 from engine.training.rules import Rules
 from engine.training.schedule import Schedule
 from models.weights.report import Outcome, Transfer, TransferReport
@@ -161,3 +161,24 @@ def test_nonsense_among_stored_groups_is_one_line(change: Callable[[Any], object
         stored_groups(stored, block, "a/last.pt")
     with pytest.raises(EngineError, match="damaged"):
         stored_groups(3, block, "a/last.pt")
+
+
+def test_gradients_are_clipped() -> None:
+    """To a norm of 10 over all parameters; smaller ones stay."""
+    parameters = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(1))]
+    for scale, norm in ((1.0, 5.0), (10.0, 10.0)):
+        parameters[0].grad, parameters[1].grad = torch.tensor([3.0, 0.0, 0.0]) * scale, torch.tensor([4.0]) * scale
+        clip_gradients(iter(parameters))
+        gradients = torch.cat([parameter.grad for parameter in parameters])
+        torch.testing.assert_close(gradients, torch.tensor([0.6, 0.0, 0.0, 0.8]) * norm)
+
+
+def test_sgd_looks_ahead() -> None:
+    """Nesterov's momentum: the first step is 1 + momentum times the gradient."""
+    model = nn.Linear(1, 1)
+    nn.init.zeros_(model.weight)  # nothing to decay
+    optimizer = optimizer_of(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert -model.weight.item() == pytest.approx(HYP.lr0 * (1 + HYP.momentum), rel=1e-4)

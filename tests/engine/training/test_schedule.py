@@ -69,3 +69,8 @@ def test_no_warmup() -> None:
     schedule.apply(optimizer, 0, 0)
     assert {group["lr"] for group in optimizer.param_groups} == {HYP.lr0}
     assert schedule.accumulate_at(0) == 4
+
+
+def test_a_short_warm_up_takes_100_iterations() -> None:
+    """Three epochs of two batches would be over before the moving averages have settled."""
+    assert Schedule(HYP, 10, 2, 16).warmup == 100

@@ -1,0 +1,12 @@
+"""The wires that `python -m tests.mutate` cuts, by area.
+
+When code moves, its entries move with it: tests/test_mutations.py refuses an entry that no longer fits its file.
+"""
+
+from __future__ import annotations
+
+from tests.mutations import data, evaluation, network, training
+from tests.mutations.mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = (*training.MUTATIONS, *network.MUTATIONS, *data.MUTATIONS, *evaluation.MUTATIONS)
+"""All of them; none may survive."""

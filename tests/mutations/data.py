@@ -1,0 +1,162 @@
+"""Data: what the network sees, and the truth beside it."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import cut
+
+_LETTERBOX = "tests/data/test_letterbox.py"
+_AUGMENT = "tests/data/test_augment.py"
+_DATASET = "tests/data/loading/test_dataset.py"
+_LOADER = "tests/data/loading/test_loader.py"
+_COCO = "tests/data/coco/test_coco.py"
+
+_GEOMETRY = (
+    *cut(
+        "data/letterbox.py",
+        f"{_LETTERBOX}::test_rounding_worked_by_hand",
+        ("max(round(hw[0] * ratio), 1)", "max(int(hw[0] * ratio), 1)"),
+        ("-(-width // stride) * stride", "width"),
+    ),
+    *cut("data/letterbox.py", f"{_LETTERBOX}::test_geometry", ("/ 2 - 0.1), round(", "/ 2 + 0.1), round(")),
+    *cut(
+        "data/letterbox.py",
+        f"{_LETTERBOX}::test_boxes_come_back",
+        ("(boxes * scale + offset)", "(boxes * self.ratio + offset)"),
+    ),
+    *cut(
+        "data/letterbox.py",
+        f"{_LETTERBOX}::test_boxes_outside_the_picture_are_clipped",
+        ("return np.clip(boxes, 0, ", "return np.clip(boxes, -9, "),
+    ),
+    *cut("data/letterbox.py", f"{_LETTERBOX}::test_grey_is_yolov5s", ("PAD_VALUE = 114", "PAD_VALUE = 0")),
+)
+
+_AUGMENTATIONS = (
+    *cut(
+        "data/augment/mosaic.py",
+        f"{_AUGMENT}::test_the_centre_of_a_mosaic_is_anywhere_in_the_middle",
+        ("rng.uniform(0.5 * size, 1.5 * size, 2)", "(size, size)"),
+        ("0.5 * size, 1.5 * size", "0.25 * size, 1.75 * size"),
+        ("for _ in range(3)", "for _ in range(2)"),
+    ),
+    *cut(
+        "data/augment/mosaic.py",
+        f"{_AUGMENT}::test_the_four_images_of_a_mosaic_do_not_have_fixed_places",
+        ("rng.permutation(4)", "range(4)"),
+    ),
+    *cut(
+        "data/augment/mosaic.py",
+        f"{_AUGMENT}::test_mosaic_keeps_objects_where_their_pixels_are",
+        ("corner in (0, 1) else", "corner in (0, 2) else"),
+        ("[left, top, left, top]", "[top, left, top, left]"),
+    ),
+    *cut(
+        "data/augment/mixup.py",
+        f"{_AUGMENT}::test_mixup_weighs_the_two_images_to_one",
+        ("1 - share, 0)", "0, 0)"),
+        ("rng.beta(32.0, 32.0)", "0.5"),
+    ),
+    *cut(
+        "data/augment/mixup.py",
+        f"{_AUGMENT}::test_mixup_blends_pixels_and_joins_boxes",
+        ("np.concatenate((sample.boxes_xyxy, other.boxes_xyxy))", "sample.boxes_xyxy"),
+    ),
+    *cut(
+        "data/augment/affine.py",
+        f"{_AUGMENT}::test_an_axis_parallel_warp_is_exact",
+        ("np.linalg.inv(half) @ matrix @ half", "matrix"),
+    ),
+    *cut(
+        "data/augment/affine.py",
+        f"{_AUGMENT}::test_which_boxes_are_kept",
+        ("(share > MIN_AREA_SHARE)", "(share > 0)"),
+        ("(sides > MIN_SIDE)", "(sides > 0)"),
+    ),
+    *cut(
+        "data/augment/affine.py",
+        f"{_AUGMENT}::test_the_ranges_of_the_warp",
+        ("rng.uniform(1 - self.scale, 1 + self.scale)", "rng.uniform(1, 1 + self.scale)"),
+        ("shift_y * input_height", "shift_x * input_height"),
+    ),
+    *cut(
+        "data/augment/flip.py",
+        f"{_AUGMENT}::test_flips",
+        ("boxes[:, [0, 2]] = sample.image.shape[1]", "boxes[:, [0, 2]] = sample.image.shape[0]"),
+        ("rng.random() >= self.fliplr", "rng.random() < self.fliplr"),
+    ),
+    *cut(
+        "data/augment/hsv.py",
+        f"{_AUGMENT}::test_hue_goes_round",
+        ("levels * factors[0] % 180", "(levels * factors[0]).clip(0, 179)"),
+        ("cv2.COLOR_HSV2BGR", "cv2.COLOR_HSV2RGB"),
+    ),
+)
+
+_LOADING = (
+    *cut(
+        "data/loading/dataset.py",
+        f"{_DATASET}::test_pictures_shrink_as_they_do_in_detection_unless_areas_are_asked_for",
+        ("else SHRINKING[interpolation]", "else cv2.INTER_AREA"),
+        ('"area": cv2.INTER_AREA', '"area": cv2.INTER_LINEAR'),
+    ),
+    *cut(
+        "data/loading/dataset.py",
+        f"{_DATASET}::test_plain_items_are_the_letterboxed_files",
+        ("cv2.extractChannel(image, 2 - plane", "cv2.extractChannel(image, plane"),
+    ),
+    *cut(
+        "data/loading/dataset.py",
+        f"{_DATASET}::test_items_depend_on_seed_epoch_and_index_only",
+        ("(self.seed, key.epoch, key.image)", "(self.seed, key.image)"),
+    ),
+    *cut(
+        "data/loading/dataset.py",
+        f"{_DATASET}::test_partners_are_drawn_from_the_whole_data_set",
+        ("rng.integers(len(self.dataset))", "0"),
+    ),
+    *cut(
+        "data/loading/dataset.py",
+        f"{_DATASET}::test_crowds_are_not_targets",
+        ("labels = record.labels[~record.crowd]", "labels = record.labels"),
+    ),
+    *cut(
+        "data/loading/dataset.py",
+        f"{_DATASET}::test_caches_of_linear_and_of_averaged_pictures_are_apart",
+        ("(self.imgsz, self.shrinking)", "(self.imgsz,)"),
+    ),
+    *cut(
+        "data/loading/loader.py",
+        f"{_LOADER}::test_shuffling_is_the_seeded_permutation",
+        ('rng.permutation(self.order) if self.shuffle == "images" else self.order', "self.order"),
+        ("np.random.default_rng((self.seed, self.epoch))", "np.random.default_rng(self.seed)"),
+        ('rng.permutation(starts) if self.shuffle == "batches" else starts', "starts"),
+        ("self.batch_sampler.epoch = epoch", "pass"),
+    ),
+    *cut(
+        "data/loading/loader.py",
+        f"{_LOADER}::test_batches",
+        ("math.ceil(len(self.order) / self.batch_size)", "len(self.order) // self.batch_size"),
+    ),
+    *cut(
+        "data/loading/loader.py",
+        f"{_LOADER}::test_shape_of_rectangular_batches",
+        ("aspects[members].max(), aspects", "aspects[members].min(), aspects"),
+    ),
+)
+
+_ANNOTATIONS = (
+    *cut("data/coco/records.py", f"{_COCO}::test_records", ("corners[:, 2:] += corners[:, :2]", "pass")),
+    *cut(
+        "data/coco/records.py",
+        f"{_COCO}::test_names_choose_classes_and_their_order",
+        ("labels = order[position]", "labels = position"),
+    ),
+    *cut(
+        "data/coco/records.py",
+        f"{_COCO}::test_boxes_are_cleaned_and_counted",
+        ("inside = np.clip(corners, 0.0, bounds)", "inside = corners"),
+        ('"of no area": (size == 0).any(1)', '"of no area": (size < 0).any(1)'),
+    ),
+)
+
+MUTATIONS = (*_GEOMETRY, *_AUGMENTATIONS, *_LOADING, *_ANNOTATIONS)

@@ -1,0 +1,154 @@
+"""The network: loss, head, weights that are taken over, configuration."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import cut
+
+_LOOPS = "tests/models/losses/test_anchor_loss_levels.py::test_equals_the_loops"
+_ANCHORS = "tests/models/heads/test_anchors.py"
+_DETECTOR = "tests/models/test_detector.py"
+_TRANSFER = "tests/models/weights/test_transfer.py"
+
+_LOSS = (
+    *cut(
+        "models/losses/anchor.py",
+        _LOOPS,
+        ("(4.0, 1.0, 0.4)", "(0.4, 1.0, 4.0)"),
+        ("0.06, 0.02)", "0.02, 0.06)"),
+        ("stride.argsort(stable=True).argsort()", "torch.arange(levels)"),
+        ("min(place, len(finest_first) - 1)", "place % len(finest_first)"),
+        ("_OBJECTNESS_IMAGE_SIZE) ** 2", "_OBJECTNESS_IMAGE_SIZE)"),
+        ('quality, "amax")', 'quality, "amin")'),
+        ("(1 - distance.detach()).clamp(0)", "torch.ones_like(distance)"),
+        ("1 - 0.5 * smoothing, 0.5 * smoothing", "1 - smoothing, smoothing"),
+        ("pos_weight=self.obj_pw", "pos_weight=None"),
+        ("pos_weight=self.cls_pw", "pos_weight=None"),
+        ("(matched[:, 2:4].sigmoid() * 2) ** 2", "(matched[:, 2:4].sigmoid() * 2)"),
+        ("head.nc / 80 * 3", "head.nc / 80"),
+    ),
+    *cut(
+        "models/losses/anchor_assignment.py",
+        _LOOPS,
+        ("(home % 1 < 0.5) & (home > 1)", "(home % 1 < 0.5) & (home > 2)"),
+        ("(inside % 1 < 0.5) & (inside > 1)", "(inside % 1 < 0.5) & (inside >= 0)"),
+        ("torch.maximum(ratio, 1 / ratio).amax(2)", "ratio.amax(2)"),
+        ("((0, 0), (0.5, 0), (0, 0.5), (-0.5, 0), (0, -0.5))", "((0, 0), (0.5, 0), (0, 0.5), (-0.5, 0), (0, 0.5))"),
+    ),
+)
+
+_HEAD = (
+    *cut(
+        "models/heads/detect.py",
+        f"{_DETECTOR}::test_decoding_against_the_formulas_one_number_at_a_time",
+        ("(wh * 2) ** 2", "(wh * 2)"),
+        ("corner.flatten(0, 1) - 0.5", "corner.flatten(0, 1)"),
+    ),
+    *cut(
+        "models/heads/detect.py",
+        f"{_DETECTOR}::test_predictions_are_the_readable_table_in_another_form",
+        ("centre - size / 2, centre", "centre - size, centre"),
+        ("scores * factors if torch.is_grad_enabled() else scores.mul_(factors)", "scores"),
+    ),
+    *cut(
+        "models/heads/detect.py",
+        f"{_DETECTOR}::test_initial_biases_expect_few_objects_and_no_class",
+        ("/ (PRIOR_IMAGE_SIZE / stride) ** 2", "/ (PRIOR_IMAGE_SIZE / stride)"),
+    ),
+    *cut(
+        "models/heads/detect.py",
+        f"{_DETECTOR}::test_anchors_are_stored_in_grid_units_and_small_ones_belong_to_fine_levels",
+        ("smallest_first[_rank(self.stride)] / self", "self.anchors / self"),
+    ),
+    *cut(
+        "models/heads/detect.py",
+        f"{_ANCHORS}::test_the_head_refits_placeholders_in_place",
+        ("finest_first[_rank(self.stride)] / stride", "finest_first / stride"),
+        ("self.anchors.copy_(finest_first", "(finest_first"),
+    ),
+    *cut(
+        "models/heads/anchors.py",
+        f"{_ANCHORS}::test_fit_is_the_worse_side_of_the_best_anchor",
+        (".min(2).max(1)", ".max(2).max(1)"),
+    ),
+    *cut(
+        "models/heads/anchors.py",
+        f"{_ANCHORS}::test_anchors_that_nearly_all_boxes_find_stay",
+        ("recall >= _ENOUGH", "recall >= 1"),
+    ),
+    *cut(
+        "models/heads/takeover.py",
+        f"{_TRANSFER}::test_head_keeps_the_rows_of_shared_classes",
+        ("*(common + pair[1] for pair in pairs)", "*(common + pair[0] for pair in pairs)"),
+        ("joined[:, target] = rows[:, source]", "pass"),
+    ),
+)
+
+_WEIGHTS = (
+    *cut(
+        "models/weights/matching.py",
+        f"{_TRANSFER}::test_equal_shapes_at_another_stride_are_no_match",
+        (" or source_stride == target_stride", " or True"),
+    ),
+    *cut(
+        "models/weights/matching.py",
+        "tests/models/weights/test_matching.py::test_no_alignment_brings_more",
+        ("(common, int(same))", "(common, 0)"),
+    ),
+    *cut(
+        "models/weights/matching.py",
+        "tests/models/weights/test_matching.py::test_a_row_that_shares_little_is_no_match_unless_it_has_the_index",
+        ("_size(target)) / 2", "_size(target)) / 9"),
+        ("1 if same else ", ""),
+    ),
+    *cut(
+        "models/weights/conversion.py",
+        f"{_TRANSFER}::test_spconv_says_that_it_is_approximate",
+        ("isinstance(step, Approximate)", "False"),
+    ),
+    *cut(
+        "models/weights/conversion.py",
+        f"{_TRANSFER}::test_kernel_of_another_shape_leaves_its_batchnorm_too",
+        ("elif source.tensors[name].shape != tensor.shape:", "elif False:"),
+    ),
+)
+
+_SCHEMA = (
+    *cut(
+        "files/strict_yaml.py",
+        "tests/files/test_strict_yaml.py::test_what_is_refused_is_one_line_of_the_callers_class",
+        ("seen.add(value)", "pass"),
+        ("mark.line + 1", "mark.line"),
+    ),
+    *cut(
+        "files/lookup.py",
+        "tests/files/test_lookup.py::test_a_file_of_that_name_in_the_working_folder_goes_first",
+        ("self.existing(name) or self.named(name)", "self.named(name) or self.existing(name)"),
+    ),
+    *cut(
+        "files/lookup.py",
+        "tests/files/test_lookup.py::test_names_and_paths_where_the_file_lies_or_lay",
+        ("(self.folder, *self.earlier)", "(self.folder,)"),
+    ),
+    *cut(
+        "files/atomic.py",
+        "tests/files/test_atomic.py::test_failed_write_leaves_the_previous_file",
+        ("        file.discard()", "        pass"),
+    ),
+    *cut(
+        "files/atomic.py",
+        "tests/files/test_atomic.py::test_content_is_on_the_disk_before_it_gets_its_name",
+        ("        _sync(self.temporary)\n", ""),
+    ),
+    *cut(
+        "models/config/sizes.py",
+        "tests/models/config/test_sizes.py::test_mistakes_in_a_family",
+        ("if named and written and named != written:", "if False:"),
+    ),
+    *cut(
+        "models/config/sizes.py",
+        "tests/models/config/test_sizes.py::test_every_name_and_path_that_ever_worked",
+        ("chosen = named or written", "chosen = written or sizes[0]"),
+    ),
+)
+
+MUTATIONS = (*_LOSS, *_HEAD, *_WEIGHTS, *_SCHEMA)
