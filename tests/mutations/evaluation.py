@@ -28,7 +28,7 @@ _FIGURES = (
         ("loss.detach().float() * images", "loss.detach().float()"),
     ),
     *cut(
-        "engine/metrics/evaluate.py",
+        "engine/device.py",
         f"{_EVALUATE}::test_images_are_channels_last_floats_in_0_to_1",
         (".float() / 255", ".float()"),
     ),

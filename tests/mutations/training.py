@@ -193,7 +193,8 @@ _RULES = (
     *cut(
         "engine/training/rules.py",
         "tests/engine/training/test_rules.py::test_rules_before_they_were_stored",
-        ('interpolation="area")', 'interpolation="linear")'),
+        ('interpolation="area"', 'interpolation="linear"'),
+        ('level_balance="position"', 'level_balance="stride"'),
         ('"unstated" if began_from_kernels(options) else "all"', '"unstated"'),
     ),
 )
