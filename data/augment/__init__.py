@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from data.augment.base import Augmentation, Pool, Sample, augmentation_classes, register_augmentation
+from data.augment.base import USUAL, Augmentation, Pool, Sample, augmentation_classes, register_augmentation
 from data.errors import DataError
 from files.hints import did_you_mean
 from files.problems import first_problem
@@ -43,7 +43,7 @@ def hyperparameter_names() -> tuple[str, ...]:
 
 
 def check_hyperparameters(values: Mapping[str, Any]) -> dict[str, float]:
-    """The values of all keys: those given, checked, and the defaults of the others.
+    """The values of all keys of the stages that take part: those given, checked, and the defaults of the others.
 
     Raises:
         DataError: an unknown key, or a value of the wrong type or out of bounds.
@@ -59,7 +59,7 @@ class Pipeline:
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Pipeline:
-        """All registered augmentations with these hyperparameters; keys that are missing get their defaults.
+        """The usual augmentations, and those that the values name a key of; keys that are missing get their defaults.
 
         Raises:
             DataError: see `check_hyperparameters`.
@@ -69,7 +69,10 @@ class Pipeline:
             if key not in known:
                 hint = did_you_mean(str(key), known, f"known are {', '.join(known)}")
                 raise DataError(f"unknown augmentation hyperparameter '{key}'; {hint}", entry=(str(key),))
-        return cls(tuple(_construct(kind, values) for kind in augmentation_classes()))
+        taking_part = (
+            kind for kind in augmentation_classes() if kind.__name__ in USUAL or {*kind.model_fields} & {*values}
+        )
+        return cls(tuple(_construct(kind, values) for kind in taking_part))
 
     def without_mixing(self) -> Pipeline:
         """The stages that work on one image."""

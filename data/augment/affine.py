@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -29,8 +28,6 @@ class Affine(Augmentation):
 
     Without any motion this is a letterbox; a mosaic is cut down to its middle.
     """
-
-    order: ClassVar[int] = 20
 
     degrees: float = Field(default=0.0, ge=0, le=180)  # rotation, +- degrees
     translate: float = Field(default=0.1, ge=0, le=1)  # shift, +- fraction of the input's width and height

@@ -1,11 +1,11 @@
 """What an augmentation is, and the registry of those that exist.
 
-An augmentation is one file in this folder: a class that declares its hyperparameters as fields and its place in the
-sequence as `order`, and is called with a sample. The folder is imported as a whole, so nothing else is edited:
+An augmentation is one file in this folder: a class that declares its hyperparameters as fields, and after which other
+one it runs, and is called with a sample. The folder is imported as a whole, so nothing else is edited:
 
     @register_augmentation
     class Grey(Augmentation):
-        order = 35
+        after = "MixUp"
         grey: float = Field(0.0, ge=0, le=1)  # the key `grey` of the hyperparameter YAML: a chance
 
         def __call__(self, sample, rng):
@@ -63,13 +63,13 @@ class Augmentation(BaseModel):
     """Base of all augmentations: its fields are keys of the hyperparameter YAML, with default and bounds.
 
     Attributes:
-        order: augmentations run in ascending order.
+        after: name of the augmentation that this one follows; empty: it runs last. Means nothing for those of `USUAL`.
         mixes: puts several images together; skipped in the last epochs of a training.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    order: ClassVar[int]
+    after: ClassVar[str] = ""
     mixes: ClassVar[bool] = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -77,11 +77,18 @@ class Augmentation(BaseModel):
         raise NotImplementedError
 
 
+USUAL = ("Mosaic", "Affine", "MixUp", "Hsv", "FlipUpDown", "FlipLeftRight")
+"""The augmentations of every recipe, by class name, in the order in which they run.
+
+Further ones take part in recipes that name a key of theirs. So a new file changes nobody's training: each stage draws
+from the same stream of random numbers, and one stage more would move the draws of all that follow.
+"""
+
 _AUGMENTATIONS: list[type[Augmentation]] = []
 
 
 def register_augmentation(cls: type[Augmentation]) -> type[Augmentation]:
-    """Class decorator that makes an augmentation part of the training."""
+    """Class decorator that makes an augmentation known to recipes."""
     for other in _AUGMENTATIONS:
         if shared := set(other.model_fields) & set(cls.model_fields):
             raise ValueError(
@@ -93,4 +100,9 @@ def register_augmentation(cls: type[Augmentation]) -> type[Augmentation]:
 
 def augmentation_classes() -> tuple[type[Augmentation], ...]:
     """All augmentations in the order in which they run."""
-    return tuple(sorted(_AUGMENTATIONS, key=lambda cls: (cls.order, cls.__name__)))
+    known = {cls.__name__: cls for cls in _AUGMENTATIONS}
+    order = [name for name in USUAL if name in known]
+    for name in sorted(known.keys() - set(USUAL)):
+        after = known[name].after
+        order.insert(order.index(after) + 1 if after in order else len(order), name)
+    return tuple(known[name] for name in order)

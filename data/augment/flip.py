@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -15,8 +14,6 @@ from data.augment.base import Augmentation, Sample, register_augmentation
 @register_augmentation
 class FlipUpDown(Augmentation):
     """Turns the image upside down."""
-
-    order: ClassVar[int] = 50
 
     flipud: float = Field(default=0.0, ge=0, le=1)  # chance
 
@@ -31,8 +28,6 @@ class FlipUpDown(Augmentation):
 @register_augmentation
 class FlipLeftRight(Augmentation):
     """Mirrors the image left to right."""
-
-    order: ClassVar[int] = 60
 
     fliplr: float = Field(default=0.5, ge=0, le=1)  # chance
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -15,8 +14,6 @@ from data.augment.base import Augmentation, Sample, register_augmentation
 @register_augmentation
 class Hsv(Augmentation):
     """Multiplies hue, saturation and value by random factors, through one look-up table each."""
-
-    order: ClassVar[int] = 40
 
     hsv_h: float = Field(default=0.015, ge=0, le=1)  # hue, factor 1 +- this
     hsv_s: float = Field(default=0.7, ge=0, le=1)  # saturation, factor 1 +- this

@@ -19,7 +19,6 @@ from data.augment.base import Augmentation, Sample, register_augmentation
 class MixUp(Augmentation):
     """Blends the sample with another one that went through mosaic and warp as well."""
 
-    order: ClassVar[int] = 30
     mixes: ClassVar[bool] = True
 
     mixup: float = Field(default=0.0, ge=0, le=1)  # chance

@@ -19,7 +19,6 @@ from data.letterbox import PAD_VALUE
 class Mosaic(Augmentation):
     """Returns a sample of 2 x imgsz pixels a side, which the affine warp cuts down to the network input."""
 
-    order: ClassVar[int] = 10
     mixes: ClassVar[bool] = True
 
     mosaic: float = Field(default=1.0, ge=0, le=1)  # chance

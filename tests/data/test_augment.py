@@ -117,8 +117,7 @@ def test_wrong_hyperparameters(values: dict[str, Any], words: list[str]) -> None
 
 def test_order_of_the_stages() -> None:
     kinds = [type(stage) for stage in Pipeline.build({}).stages]
-    expected = [Mosaic, Affine, MixUp, Hsv, FlipUpDown, FlipLeftRight]
-    assert [kind for kind in kinds if kind in expected] == expected
+    assert kinds == [Mosaic, Affine, MixUp, Hsv, FlipUpDown, FlipLeftRight]
 
 
 def test_a_new_augmentation_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,13 +125,21 @@ def test_a_new_augmentation_is_one_class(monkeypatch: pytest.MonkeyPatch) -> Non
 
     @register_augmentation
     class Black(Augmentation):
-        order: ClassVar[int] = 35
+        after: ClassVar[str] = "MixUp"
         black: float = Field(default=0.0, ge=0, le=1)
 
         def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
             return replace(sample, image=sample.image * 0) if rng.random() < self.black else sample
 
+    @register_augmentation
+    class Last(Augmentation):
+        last: float = 0.0
+
     assert check_hyperparameters({"black": 1})["black"] == 1
+    kinds = [type(stage) for stage in Pipeline.build({"black": 1, "last": 0}).stages]
+    assert kinds == [Mosaic, Affine, MixUp, Black, Hsv, FlipUpDown, FlipLeftRight, Last]
+    assert not {Black, Last} & {type(stage) for stage in Pipeline.build({}).stages}, "it is in nobody else's recipe"
+    assert check_hyperparameters({}).keys() == hyperparameter_fields().keys() - {"black", "last"}
     sample = OneColour(64).make((64, 64), np.random.default_rng(0))
     assert not Pipeline.build({"black": 1, "mosaic": 0, "translate": 0, "scale": 0})(
         sample, np.random.default_rng(0)
