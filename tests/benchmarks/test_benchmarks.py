@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks import blocks, models
+from benchmarks import blocks, models, picture
 from benchmarks.measure import peak_memory, time_in_turn
 from benchmarks.published import PublishedSAConv2d, TwoConvolutions
 from benchmarks.report import geometric_mean
+from engine.detections import Detections
+from engine.errors import EngineError
 from models.blocks.saconv import SAConv2d
 
 CPU = torch.device("cpu")
@@ -123,3 +127,26 @@ def test_models_run_and_write_their_figures(tmp_path: Path, capsys: pytest.Captu
     }
     assert set(content["models"]["yolov5n.yaml"]["training_mib"]) == {"NCHW, float32", "channels last, float32"}
     assert "images/s" in capsys.readouterr().out
+
+
+def test_the_picture_is_a_row_of_each_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def found(image: np.ndarray) -> Detections:
+        seen.append(int(image[0, 0, 0]))
+        box = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+        return Detections(box, np.ones(1, np.float32), np.zeros(1, np.int64), data={"class_name": np.array(["all"])})
+
+    monkeypatch.setattr(picture, "open_backend", lambda weights, device: None)
+    monkeypatch.setattr(picture, "Predictor", lambda backend, conf_thres: found)
+    for folder, hw in (("small", (30, 60)), ("large", (900, 600))):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            cv2.imwrite(str(tmp_path / folder / f"{number}.png"), np.full((*hw, 3), 10 * number, np.uint8))
+    out = tmp_path / "out.png"
+    pairs = [word for folder in ("small", "large") for word in ("--of", "a.pt", str(tmp_path / folder))]
+    assert picture.main([*pairs, "--count", "2", "--out", str(out)]) == 0
+    assert seen == [0, 20, 0, 20]
+    assert cv2.imread(str(out)).shape == (2 * 480 + 2, 2 * 480 + 2, 3)
+    with pytest.raises(EngineError, match="has 4 pictures, not 5"):
+        picture.main([*pairs, "--count", "5", "--out", str(out)])
