@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from data.media.limits import MAX_PIXELS
 from engine.errors import EngineError
 from engine.flag import NON_NEGATIVE, POSITIVE, UNIT_INTERVAL, check_values, documented, flag
 
@@ -25,6 +26,8 @@ _NAME = flag("folder of this run, inside --project; numbered when it exists")
 _EXIST_OK = flag("use the folder even when it exists")
 _OTHER_CFG = flag("model YAML to run the weights in (default: their own architecture)")
 _SIDES = ("--img", "--img-size")
+_STRICT = flag("a picture that is broken or damaged is an error, not left out")
+_MAX_PIXELS = flag("pictures with more pixels are not decoded", numbers=POSITIVE)
 
 
 @documented
@@ -102,6 +105,8 @@ class TrainOptions:
     seed: int = field(
         default=0, metadata=flag("seed of initial values, shuffling and augmentation", numbers=NON_NEGATIVE)
     )
+    strict: bool = field(default=False, metadata=_STRICT)
+    max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -183,6 +188,8 @@ class ValOptions:
     verbose: bool = field(
         default=False, metadata=flag(f"print the per-class table, also for more than {MANY_CLASSES} classes")
     )
+    strict: bool = field(default=False, metadata=_STRICT)
+    max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
     project: str = field(default="runs/val", metadata=_PROJECT)
     name: str = field(default="exp", metadata=_NAME)
     exist_ok: bool = field(default=False, metadata=_EXIST_OK)
@@ -250,6 +257,7 @@ class DetectOptions:
     bf16: bool = field(default=False, metadata=flag("compute in bfloat16"))
     fp32: bool = field(default=False, metadata=flag("compute in float32 (the default except on GPUs)"))
     vid_stride: int = field(default=1, metadata=flag("use every n-th frame of a video or stream", numbers=POSITIVE))
+    max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
 
     def __post_init__(self) -> None:
         check_values(self)

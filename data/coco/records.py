@@ -1,13 +1,14 @@
 """COCO annotations as records: one per image, classes 0..nc-1, boxes cleaned, and an account of what was dropped.
 
-Boxes that cannot be trained on are dropped and counted; what is wrong with the file's structure, or with an image file,
-is an error, because nobody could say what was meant.
+Boxes that cannot be trained on are dropped and counted, and so are images whose files are broken, as long as these are
+few. What is wrong with the file's structure, or contradicts its images, is an error: nobody could say what was meant.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import numpy as np
 
 from data.coco.scan import ImageEntry, check_images, files_fingerprint, fingerprint, read_scan, write_scan
 from data.coco.tables import CocoTables, parse_coco, read_coco_bytes
+from data.coco.tolerance import check_unusable
 from data.errors import DataError
+from data.media.limits import MAX_PIXELS
 from files.classes import Classes
 from files.hints import did_you_mean
+
+log = logging.getLogger(__name__)
 
 CLIP_TOLERANCE = 1e-3
 """Pixels by which a box may leave its image without being counted as clipped: rounding in the file."""
@@ -33,6 +38,7 @@ class ScanReport:
         crowd: boxes that stand for a group; ignored in training, passed on to the evaluation.
         clipped: boxes that were partly outside their image and now end at its border.
         dropped: number of boxes dropped, by reason.
+        broken: image files that were left out, and what is wrong with each, in one line.
     """
 
     images: int
@@ -41,6 +47,7 @@ class ScanReport:
     crowd: int
     clipped: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
         """One line for people."""
@@ -48,6 +55,8 @@ class ScanReport:
         notes = [f"{self.images_without_boxes} without boxes"] if self.images_without_boxes else []
         notes += [f"{self.crowd} crowd"] if self.crowd else []
         text += f" ({', '.join(notes)})" if notes else ""
+        if self.broken:
+            text += f"; {_count(len(self.broken), 'broken image')} left out"
         if self.clipped:
             text += f"; {_count(self.clipped, 'box', 'boxes')} clipped to the image"
         if total := sum(self.dropped.values()):
@@ -105,8 +114,10 @@ def load_coco(
     like: CocoSplit | None = None,
     cache: bool = True,
     progress: bool = True,
+    max_pixels: int = MAX_PIXELS,
+    strict: bool = False,
 ) -> CocoSplit:
-    """Read and check a COCO annotation file and its images.
+    """Read and check a COCO annotation file and its images. Broken image files are named, and left out.
 
     Args:
         annotations: the JSON file.
@@ -115,6 +126,8 @@ def load_coco(
         like: a split whose classes this one must share (validation, after training was loaded); `names` is not needed.
         cache: keep the result under `data/cache/scans/` and use it while nothing has changed.
         progress: show a bar while images are checked.
+        max_pixels: larger pictures are taken for broken.
+        strict: every broken image file is an error.
 
     Raises:
         DataError: one line that names the file, the entry and the remedy.
@@ -124,18 +137,29 @@ def load_coco(
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct 'images' in the data-set YAML")
     names = like.classes.names if like is not None else tuple(names) if names is not None else None
-    key = fingerprint(content, str(images).encode(errors="surrogateescape"), repr(names).encode())
+    key = fingerprint(content, str(images).encode(errors="surrogateescape"), repr((names, max_pixels)).encode())
     split = _from_cache(key, annotations) if cache else None
     if split is None:
-        split = _scan(content, annotations, images, names, progress)
+        split = _scan(content, annotations, images, names, progress, max_pixels)
         if cache:
             write_scan(key, _to_cache(split))
+    broken = tuple(split.report.broken.values())
+    check_unusable(broken, split.report.images + len(broken), annotations, strict=strict)
+    for what in broken:
+        log.warning("%s. It is left out", what)
     if like is not None:
         _check_same_classes(split, like)
     return split
 
 
-def _scan(content: bytes, annotations: Path, images: Path, names: tuple[str, ...] | None, progress: bool) -> CocoSplit:
+def _scan(
+    content: bytes,
+    annotations: Path,
+    images: Path,
+    names: tuple[str, ...] | None,
+    progress: bool,
+    max_pixels: int = MAX_PIXELS,
+) -> CocoSplit:
     """Reads and checks the file and its images, without the cache."""
     tables = parse_coco(content, annotations)
     classes, unused = _classes(tables, names, annotations)
@@ -143,8 +167,12 @@ def _scan(content: bytes, annotations: Path, images: Path, names: tuple[str, ...
         tables.image_ids.tolist(), tables.file_names, tables.widths.tolist(), tables.heights.tolist(), strict=True
     )
     entries = [ImageEntry(number, name, images / name, width, height) for number, name, width, height in columns]
-    check_images(entries, annotations, progress=progress)
-    records, report = _records(tables, entries, classes.ids)
+    broken = check_images(entries, annotations, progress=progress, max_pixels=max_pixels)
+    if len(broken) == len(entries):
+        raise DataError(f"{broken[0]} (no image of {annotations.name} can be used)")
+    tables = tables.without_images(broken)
+    records, report = _records(tables, [entry for i, entry in enumerate(entries) if i not in broken], classes.ids)
+    report = replace(report, broken={str(entries[index].path): why for index, why in broken.items()})
     return CocoSplit(records, classes, annotations, report, unused)
 
 
@@ -266,11 +294,11 @@ def _to_cache(split: CocoSplit) -> dict[str, Any]:
     records = split.records
     report = {name: getattr(split.report, name) for name in ScanReport.__dataclass_fields__}
     return {
-        "files": files_fingerprint(record.path for record in records),
+        "files": _fingerprint((record.path for record in records), split.report.broken),
         "names": split.classes.names,
         "category_ids": split.classes.ids,
         "unused_names": split.unused_names,
-        "report": report | {"dropped": dict(split.report.dropped)},
+        "report": report | {"dropped": dict(split.report.dropped), "broken": dict(split.report.broken)},
         "images": [[r.image_id, str(r.path), r.width, r.height, len(r.labels)] for r in records],
         "boxes": np.concatenate([record.boxes_xyxy for record in records]).ravel().tolist(),
         "labels": np.concatenate([record.labels for record in records]).tolist(),
@@ -285,7 +313,7 @@ def _from_cache(key: str, annotations: Path) -> CocoSplit | None:
         return None
     try:
         entries = [ImageEntry(number, name, Path(name), w, h) for number, name, w, h, _ in content["images"]]
-        if files_fingerprint(entry.path for entry in entries) != content["files"]:
+        if _fingerprint((entry.path for entry in entries), content["report"]["broken"]) != content["files"]:
             return None
         owner = np.repeat(np.arange(len(entries)), [row[4] for row in content["images"]])
         boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
@@ -295,8 +323,13 @@ def _from_cache(key: str, annotations: Path) -> CocoSplit | None:
         records = _split_rows(entries, owner, boxes, labels, crowd)
         names, ids, unused = (tuple(content[name]) for name in ("names", "category_ids", "unused_names"))
         return CocoSplit(records, Classes.of(names, ids), annotations, ScanReport(**content["report"]), unused)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _fingerprint(paths: Iterable[Path], broken: Mapping[str, str]) -> str:
+    """Of the images in use, and of the broken ones: these may be repaired."""
+    return files_fingerprint((*paths, *map(Path, broken)))
 
 
 def _count(number: int, one: str, many: str = "") -> str:

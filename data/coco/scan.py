@@ -14,16 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from data.errors import DataError, ImageError
 from data.media.image import check_image, stored_size
+from data.media.limits import MAX_PIXELS
 from files.atomic import LEFTOVER_AGE_S, remove_leftovers, write_json
 from files.cache import cache_folder
 
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -37,38 +38,58 @@ class ImageEntry:
     height: int
 
 
-def check_images(entries: Sequence[ImageEntry], annotations: Path, *, progress: bool = True) -> None:
-    """Refuse image files that are missing or broken, or whose size is not the one in the annotation file.
+def check_images(
+    entries: Sequence[ImageEntry], annotations: Path, *, progress: bool = True, max_pixels: int = MAX_PIXELS
+) -> dict[int, str]:
+    """Look at the headers and the ends of all image files.
+
+    Returns:
+        What is wrong with each broken file, in one line, by the index of its entry.
 
     Raises:
-        DataError: one line about the first such image, and how many more there are.
+        DataError: a file is not there, or has not the size that the annotation file says: then nobody could say which
+            of the two is right. One line about the first such image, and how many more there are.
     """
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
-        results: Iterable[str | None] = pool.map(lambda entry: _problem(entry, annotations), entries)
+        results: Iterable[_Finding] = pool.map(lambda entry: _look(entry, annotations, max_pixels), entries)
         label = f"Checking {annotations.name}"
         results = tqdm(results, desc=label, total=len(entries), unit="img", leave=False, disable=not progress)
-        problems = [problem for problem in results if problem]
+        findings = list(results)
+    problems = [finding.contradiction for finding in findings if finding.contradiction]
     if problems:
         more = len(problems) - 1
         also = f" ({more} more image{'s' * (more > 1)} of {annotations.name} cannot be used either)" if more else ""
         raise DataError(problems[0] + also)
+    return {index: finding.broken for index, finding in enumerate(findings) if finding.broken}
 
 
-def _problem(entry: ImageEntry, annotations: Path) -> str | None:
-    """What is wrong with an image, in one line; None if it can be used."""
+class _Finding(NamedTuple):
+    """What is wrong with an image, "" for nothing: its file is broken, or contradicts the annotation file."""
+
+    broken: str = ""
+    contradiction: str = ""
+
+
+def _look(entry: ImageEntry, annotations: Path, max_pixels: int) -> _Finding:
     where = f"{annotations}: image '{entry.file_name}' (id {entry.image_id})"
     try:
         if not entry.path.is_file():
-            return f"{where} is not in {_folder(entry)}; copy it there, or correct the folder or file_name"
-        check_image(entry.path)
-        height, width, turned = stored_size(entry.path)
+            why = f"{where} is not in {_folder(entry)}; copy it there, or correct the folder or file_name"
+            return _Finding(contradiction=why)
+        check_image(entry.path, max_pixels)
+        stored = stored_size(entry.path, max_pixels)
     except ImageError as error:
-        return str(error)
+        return _Finding(broken=str(error))
     except (OSError, ValueError) as error:  # names that are too long, or hold a zero character
-        return f"{where}: {' '.join(str(error).split())}; correct file_name"
+        return _Finding(contradiction=f"{where}: {' '.join(str(error).split())}; correct file_name")
+    return _Finding(contradiction=_other_size(entry, where, *stored))
+
+
+def _other_size(entry: ImageEntry, where: str, height: int, width: int, turned: bool) -> str:
+    """How the size in the annotation file differs from the file's; "" where it does not."""
     displayed = (height, width) if turned else (width, height)
     if (entry.width, entry.height) == displayed:
-        return None
+        return ""
     if turned and (entry.width, entry.height) == (width, height):
         return (
             f"{where} was annotated as {width}x{height}, without the EXIF rotation of {entry.path}, which is shown as "

@@ -7,8 +7,8 @@ occur, and single rows are looked at only to say which of them is wrong.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -41,6 +41,26 @@ class CocoTables:
     annotation_categories: np.ndarray
     boxes_xywh: np.ndarray
     crowd: np.ndarray
+
+    def without_images(self, rows: Collection[int]) -> CocoTables:
+        """The same without some of the images (row numbers) and their annotations."""
+        if not rows:
+            return self
+        keep = np.ones(len(self.image_ids), bool)  # (I,)
+        keep[list(rows)] = False
+        boxes = np.isin(self.annotation_images, self.image_ids[keep])  # (N,)
+        return replace(
+            self,
+            image_ids=self.image_ids[keep],
+            file_names=[name for name, kept in zip(self.file_names, keep, strict=True) if kept],
+            widths=self.widths[keep],
+            heights=self.heights[keep],
+            annotation_ids=self.annotation_ids[boxes],
+            annotation_images=self.annotation_images[boxes],
+            annotation_categories=self.annotation_categories[boxes],
+            boxes_xywh=self.boxes_xywh[boxes],
+            crowd=self.crowd[boxes],
+        )
 
 
 def read_coco_bytes(file: Path) -> bytes:

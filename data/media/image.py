@@ -1,16 +1,17 @@
 """Pictures from files: decoded by OpenCV, turned as EXIF says, and refused in one line where a file is broken.
 
-OpenCV fills what is missing of a truncated JPEG with grey and says nothing that a program could see, so the end of the
-file's structure is looked for first: the end-of-image marker behind the first scan (an EXIF thumbnail has one of its
-own), or the IEND chunk of a PNG. Bytes behind that end are legal and common, and ignored.
+OpenCV fills what is missing or damaged in a JPEG with grey and says nothing that a program could see. So the end of the
+file's structure is looked for first (`structure`), and what the decoder says on standard error is heard (`complaints`).
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import stat
 import struct
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,81 +19,125 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data.errors import ImageError
+from data.media.complaints import hear
+from data.media.limits import MAX_PIXELS
+from data.media.structure import JPEG_END, JPEG_START, PNG_START, is_complete, jpeg_scans_are_complete
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
-    | {".tif", ".tiff", ".webp"}
+    | {".apng", ".tif", ".tiff", ".webp"}
 )
-"""File name endings, in lower case, that are taken for pictures when a folder is listed."""
+"""File name endings, in lower case, that are taken for pictures when a folder is listed; see also `image_suffixes`."""
 
-_JPEG_START = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PILLOW_SUFFIXES = frozenset({".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"})
+"""Endings of pictures that Pillow reads where it was built for them, or has a plug-in."""
 _TIFF_STARTS = (b"II*\x00", b"MM\x00*")
 _SIZE_IN_HEADER = {"JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF"}
 _ORIENTATION_TAG = 0x0112
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
 
 
-def read_image(path: str | Path) -> np.ndarray:
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        image: `(H, W, 3)` uint8, BGR, contiguous, EXIF orientation applied.
+        note: what the decoder complained about that leaves the pixels whole, such as a colour profile; "" for nothing.
+    """
+
+    image: np.ndarray
+    note: str = ""
+
+
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """`IMAGE_SUFFIXES`, and those of AVIF and HEIC where this Pillow reads them."""
+    prepare_decoders()
+    return IMAGE_SUFFIXES | (_PILLOW_SUFFIXES & {*Image.registered_extensions()})
+
+
+def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     """Decode a picture as it is meant to be seen.
 
     16-bit samples are scaled to 8, grey and palette pictures get three channels, alpha is dropped, CMYK is converted.
+    Of an animation, it is the first frame.
+
+    Args:
+        max_pixels: larger pictures are refused before they are decoded; None for those whose header was checked.
 
     Returns:
         `(H, W, 3)` uint8, BGR, contiguous, EXIF orientation applied.
 
     Raises:
-        ImageError: the file is missing, empty, truncated or not a picture.
+        ImageError: the file is missing, empty, truncated, damaged, too large or not a picture.
     """
+    return read_picture(path, max_pixels).image
+
+
+def read_picture(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> Picture:
+    """`read_image`, with what its decoder noted."""
     path = Path(path)
-    return decode_image(_read_bytes(path), path)
+    return decode_picture(_read_bytes(path), path, max_pixels)
 
 
-def decode_image(encoded: bytes | np.ndarray, path: str | Path) -> np.ndarray:
-    """`read_image` for bytes that are already in memory; `path` only names them in messages."""
-    silence_decoders()
+def decode_picture(encoded: bytes | np.ndarray, path: str | Path, max_pixels: int | None = MAX_PIXELS) -> Picture:
+    """`read_picture` for bytes that are already in memory; `path` only names them in messages."""
+    prepare_decoders()
     encoded = np.frombuffer(encoded, np.uint8) if isinstance(encoded, bytes) else encoded
-    head = encoded[:8].tobytes()
-    if not is_complete(encoded):
+    if max_pixels is not None:
+        _check_header(encoded, path, max_pixels)
+    whole = is_complete(encoded)
+    is_jpeg = encoded[:2].tobytes() == JPEG_START
+    if not whole and not is_jpeg:
         raise ImageError(_truncated(path))
-    image = None
-    try:
-        # TIFFs with alpha go to Pillow: OpenCV would multiply their colours with it.
-        image = _decode_tiff_with_alpha(encoded) if head.startswith(_TIFF_STARTS) else None
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if image is None else image
-    except cv2.error as error:
-        if "MAX_IMAGE" in str(error):
-            raise ImageError(f"{path}: the image has more pixels than OpenCV accepts; scale it down") from None
+    if not whole:
+        # Perhaps nothing but the end marker is missing: with one, the decoder tells.
+        encoded = np.concatenate((encoded, np.frombuffer(JPEG_END, np.uint8)))
+    image, said = hear(lambda: _decode(encoded, path))
+    if not whole and (image is None or said.damage or not jpeg_scans_are_complete(encoded.tobytes())):
+        raise ImageError(_truncated(path))
     if image is None or image.size == 0:
-        raise ImageError(f"{path}: not an image that can be decoded; convert it to JPEG or PNG, or take it out")
-    return np.ascontiguousarray(image)
+        why = f" ({said.damage})" if said.damage else ""
+        raise ImageError(f"{path}: not an image that can be decoded{why}; convert it to JPEG or PNG, or take it out")
+    if said.damage:
+        raise ImageError(
+            f"{path}: the image is damaged ({said.damage}); copy or download it again, or take it out of the data"
+        )
+    return Picture(np.ascontiguousarray(image), said.note)
 
 
-def stored_size(path: str | Path) -> tuple[int, int, bool]:
+def stored_size(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> tuple[int, int, bool]:
     """Height and width of the pixels as they are stored, and whether EXIF says to swap the two for display.
 
     Raises:
-        ImageError: the file is missing, empty or not a picture.
+        ImageError: the file is missing, empty, too large or not a picture.
     """
     path = Path(path)
-    silence_decoders()
+    prepare_decoders()
     try:
         with Image.open(path) as header:
+            _check_pixels(header, path, max_pixels)
             if header.format in _SIZE_IN_HEADER:
                 return header.height, header.width, _is_turned(header, path)
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
+    except ImageError:
+        raise
+    except _PILLOW_ERRORS:
         pass  # what Pillow cannot open OpenCV may decode; if not, it has the better message
-    height, width = read_image(path).shape[:2]
+    height, width = read_image(path, max_pixels).shape[:2]
     return height, width, False
 
 
-def check_image(path: str | Path) -> None:
-    """Refuse a file that `read_image` would refuse, without decoding JPEG and PNG files.
+def check_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> None:
+    """Refuse a file that `read_image` would refuse, without decoding JPEG and PNG files that have their ends.
+
+    Damage inside of these shows only when they are decoded.
 
     Raises:
-        ImageError: the file is missing, empty, truncated or not a picture.
+        ImageError: the file is missing, empty, truncated, too large or not a picture.
     """
     path = Path(path)
+    require_regular(path)
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -100,48 +145,75 @@ def check_image(path: str | Path) -> None:
             tail = file.read()
     except OSError as error:
         raise ImageError(_cannot_read(path, error)) from None
-    if head.startswith(_JPEG_START) and tail.endswith(_JPEG_END):
+    if head.startswith(JPEG_START) and tail.endswith(JPEG_END):
         return
-    if head == _PNG_START and tail[4:8] == b"IEND":
+    if head == PNG_START and tail[4:8] == b"IEND":
         return
     encoded = _read_bytes(path)
-    if head.startswith((_JPEG_START, _PNG_START)):
-        if not is_complete(encoded):
-            raise ImageError(_truncated(path))
+    if head.startswith((JPEG_START, PNG_START)) and is_complete(encoded):
         return
-    decode_image(encoded, path)
+    decode_picture(encoded, path, max_pixels)
 
 
-def is_complete(encoded: np.ndarray) -> bool:
-    """Whether a JPEG or PNG is complete; True for other formats, whose decoders notice by themselves.
+def require_regular(path: Path) -> None:
+    """Refuse pipes, devices, sockets and links to them: reading these waits for ever, or never ends.
 
-    Args:
-        encoded: `(N,)` uint8, the whole file.
+    Raises:
+        ImageError: the path is one of these, or there is nothing.
     """
-    head, tail = encoded[:8].tobytes(), encoded[-8:].tobytes()
-    if head.startswith(_JPEG_START):
-        return tail.endswith(_JPEG_END) or _jpeg_end(encoded.tobytes())
-    if head == _PNG_START:
-        return tail[:4] == b"IEND" or _png_end(encoded.tobytes())
-    return True
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ImageError(_cannot_read(path, error)) from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder, the system itself has the message
+        raise ImageError(f"{path}: not a file but a pipe, a device or a socket; give a picture file")
 
 
-def _jpeg_end(data: bytes) -> bool:
-    """Step over the segments up to the first scan, then look for the end-of-image marker behind it."""
-    position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            return True  # no marker where one must be: damaged, not truncated; the decoder judges
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-        elif marker == 0xDA:  # start of scan: in what follows, FF D9 cannot be anything else
-            return data.find(_JPEG_END, position) >= 0
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
-            position += 2
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return False
+def _decode(encoded: np.ndarray, path: str | Path) -> np.ndarray | None:
+    """`(H, W, 3)` uint8 BGR; None for what no decoder takes."""
+    head = encoded[:12].tobytes()
+    try:
+        # TIFFs with alpha go to Pillow: OpenCV would multiply their colours with it. AVIF and HEIC are its own.
+        image = None
+        if head.startswith(_TIFF_STARTS):
+            image = _decode_by_pillow(encoded, {"RGBA"})
+        elif head[4:8] == b"ftyp":
+            image = _decode_by_pillow(encoded)
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR) if image is None else image
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            raise ImageError(f"{path}: the image has more pixels than OpenCV accepts; scale it down") from None
+        return None
+
+
+def _decode_by_pillow(encoded: np.ndarray, modes: set[str] | None = None) -> np.ndarray | None:
+    """Pixels `(H, W, 3)` BGR of a picture in one of Pillow's modes, of all with None; None for every other one."""
+    try:
+        with Image.open(io.BytesIO(encoded.tobytes())) as image:
+            if modes is not None and image.mode not in modes:
+                return None
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[..., ::-1]
+    except _PILLOW_ERRORS:
+        return None
+
+
+def _check_header(encoded: np.ndarray, path: str | Path, max_pixels: int) -> None:
+    try:
+        with Image.open(io.BytesIO(encoded.tobytes())) as header:
+            _check_pixels(header, path, max_pixels)
+    except ImageError:
+        raise
+    except _PILLOW_ERRORS:
+        pass  # the decoder has the better message
+
+
+def _check_pixels(header: Image.Image, path: str | Path, max_pixels: int | None) -> None:
+    pixels = header.width * header.height
+    if max_pixels is not None and pixels > max_pixels:
+        raise ImageError(
+            f"{path}: has {header.width}x{header.height} = {pixels / 1e6:.0f} million pixels, more than the limit of "
+            f"{max_pixels / 1e6:g} million; scale it down, or raise the limit (--max-pixels)"
+        )
 
 
 def _is_turned(header: Image.Image, path: Path) -> bool:
@@ -153,7 +225,7 @@ def _is_turned(header: Image.Image, path: Path) -> bool:
 
 def _png_has_exif_chunk(path: Path) -> bool:
     with path.open("rb") as file:
-        file.seek(len(_PNG_START))
+        file.seek(len(PNG_START))
         while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
             if head[4:] == b"eXIf":
                 return True
@@ -161,29 +233,9 @@ def _png_has_exif_chunk(path: Path) -> bool:
     return False
 
 
-def _png_end(data: bytes) -> bool:
-    """Step from chunk to chunk until IEND."""
-    position = len(_PNG_START)
-    while position + 12 <= len(data):
-        if data[position + 4 : position + 8] == b"IEND":
-            return True
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return False
-
-
-def _decode_tiff_with_alpha(encoded: np.ndarray) -> np.ndarray | None:
-    """Pixels of a TIFF that has an alpha channel; None for every other one."""
-    try:
-        with Image.open(io.BytesIO(encoded.tobytes())) as image:
-            if image.mode != "RGBA":
-                return None
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[..., ::-1]
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
-        return None
-
-
 def _read_bytes(path: Path) -> np.ndarray:
     """Contents of a file; by way of numpy, because `cv2.imread` fails on some names outside ASCII."""
+    require_regular(path)
     try:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -195,7 +247,8 @@ def _read_bytes(path: Path) -> np.ndarray:
 
 def _cannot_read(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"{path}: no such image file; check the path"
+        where = "a link to a file that is not there" if path.is_symlink() else "no such image file"
+        return f"{path}: {where}; check the path"
     return f"{path}: cannot read the image: {error.strerror or error}"
 
 
@@ -204,9 +257,16 @@ def _truncated(path: str | Path) -> str:
 
 
 @functools.cache
-def silence_decoders() -> None:
-    """Once per process: broken files are reported by exceptions, not by the decoders' own lines on stderr."""
+def prepare_decoders() -> None:
+    """Once per process: broken files are reported by exceptions, and the limit on pixels is ours alone."""
     warnings.filterwarnings("ignore", module="PIL")
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        import pillow_heif  # type: ignore[import-not-found, unused-ignore]
+
+        pillow_heif.register_heif_opener()
+    except ImportError:
+        pass
     # OpenCV 5 moved the function; 0 is "silent" in either place.
     set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
     set_level(0)

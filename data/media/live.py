@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data.media.image import silence_decoders
+from data.media.image import prepare_decoders
 
 FALLBACK_FPS = 30.0
 """For streams that do not state their rate."""
@@ -37,7 +37,7 @@ def open_capture(address: str) -> cv2.VideoCapture:
     """OpenCV's reader of a video file, URL or webcam number; may turn out not to be open."""
     # Whether it opened is reported by us, in one line; FFmpeg and OpenCV would add theirs to stderr.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    silence_decoders()
+    prepare_decoders()
     return cv2.VideoCapture(int(address) if address.isdecimal() else address)
 
 

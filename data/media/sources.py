@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from data.errors import DataError, ImageError
-from data.media.image import IMAGE_SUFFIXES, decode_image, read_image
+from data.media.image import IMAGE_SUFFIXES, decode_picture, read_image
 from data.media.live import LiveReader, open_capture, usable_fps
 
 VIDEO_SUFFIXES = frozenset(
@@ -233,7 +233,7 @@ def _read_picture(entry: Entry, number: int) -> Frame:
 def _download(entry: Entry) -> np.ndarray:
     try:
         with urllib.request.urlopen(entry.address, timeout=_DOWNLOAD_TIMEOUT_S) as response:  # http(s) only, see _URL
-            return decode_image(response.read(), entry.label)
+            return decode_picture(response.read(), entry.label).image
     except (OSError, ValueError, urllib.error.URLError) as error:
         if isinstance(error, ImageError):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -79,11 +80,12 @@ def _load_split(config: DatasetConfig, options: ValOptions, detector: Detector) 
     part = getattr(config, options.task)
     if part is None:
         raise EngineError(f"{config.file}: has no '{options.task}' split; add one, or choose another --task")
-    split = load_coco(part.annotations, part.images, names=config.names)
+    load = partial(load_coco, part.annotations, part.images, max_pixels=options.max_pixels, strict=options.strict)
+    split = load(names=config.names)
     if split.classes.names == detector.classes.names:
         return split
     if set(split.classes.names) == set(detector.names):
-        return load_coco(part.annotations, part.images, names=detector.classes.names)
+        return load(names=detector.classes.names)
     unknown = sorted(set(split.classes.names) - set(detector.names))
     missing = sorted(set(detector.names) - set(split.classes.names))
     difference = "; ".join(

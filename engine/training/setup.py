@@ -54,15 +54,16 @@ def chosen_hyperparameters(options: TrainOptions) -> Hyperparameters:
     return parse_hyperparameters({**hyp.as_dict(), "label_smoothing": options.label_smoothing}, "--label-smoothing")
 
 
-def load_splits(dataset: DatasetConfig) -> tuple[CocoSplit, CocoSplit]:
+def load_splits(dataset: DatasetConfig, options: TrainOptions) -> tuple[CocoSplit, CocoSplit]:
     """Training and validation split, the second with the classes of the first.
 
     Raises:
         DataError: see `load_coco`.
         EngineError: there is no box to learn from.
     """
-    train = load_coco(dataset.train.annotations, dataset.train.images, names=dataset.names)
-    val = load_coco(dataset.val.annotations, dataset.val.images, like=train)
+    load = partial(load_coco, max_pixels=options.max_pixels, strict=options.strict)
+    train = load(dataset.train.annotations, dataset.train.images, names=dataset.names)
+    val = load(dataset.val.annotations, dataset.val.images, like=train)
     if not any(len(record.boxes_xyxy) for record in train.records):
         raise EngineError(f"{dataset.train.annotations}: no box is left to learn from; check its annotations")
     return train, val

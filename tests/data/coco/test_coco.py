@@ -208,18 +208,11 @@ def test_missing_files(folder: Any) -> None:
         load_coco(folder.annotations, folder.root / "pictures")
 
 
-@pytest.mark.parametrize(
-    ("content", "words"), [(None, "is not in"), (b"", "0 bytes"), (b"text", "not an image"), (-40, "truncated")]
-)
-def test_unusable_image_files(folder: Any, content: bytes | int | None, words: str) -> None:
+def test_images_that_are_not_there(folder: Any) -> None:
     for name in ("005.png", "012.png"):
-        file = folder.images / name
-        if content is None:
-            file.unlink()
-        else:
-            file.write_bytes(file.read_bytes()[:content] if isinstance(content, int) else content)
+        (folder.images / name).unlink()
     message = failure(folder)
-    assert words in message
+    assert "is not in" in message
     assert "005.png" in message
     assert "1 more image of train.json" in message
 

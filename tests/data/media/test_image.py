@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from data.errors import ImageError
-from data.media.image import check_image, read_image, stored_size
+from data.media.complaints import Complaints, hear
+from data.media.image import check_image, image_suffixes, read_image, read_picture, stored_size
 
 # smooth colours, so that lossy formats stay close
 COLOURS = cv2.resize(
@@ -189,6 +192,181 @@ def test_unreadable_file(tmp_path: Path) -> None:
     file.chmod(0)
     with pytest.raises(ImageError, match="cannot read the image"):
         read_image(file)
+
+
+def photo() -> Image.Image:
+    """Detail everywhere, so that damage shows."""
+    smooth = cv2.resize(np.random.default_rng(2).integers(0, 256, (30, 40, 3), np.uint8), (320, 240))
+    return Image.fromarray(smooth)
+
+
+def test_a_jpeg_that_lacks_only_its_end_marker_is_used(tmp_path: Path) -> None:
+    for options in ({}, {"progressive": True}, {"optimize": True}):
+        whole, file = encode(photo(), "JPEG", **options), tmp_path / "no_end.jpg"
+        file.write_bytes(whole)
+        expected = read_image(file)
+        file.write_bytes(whole[:-2])
+        check_image(file)
+        np.testing.assert_array_equal(read_image(file), expected)
+        file.write_bytes(whole[:-1])
+        np.testing.assert_array_equal(read_image(file), expected)
+        file.write_bytes(whole[:-4])
+        for use in (read_image, check_image):
+            with pytest.raises(ImageError, match="truncated"):
+                use(file)
+
+
+def test_a_progressive_jpeg_that_ends_between_two_scans_is_truncated(tmp_path: Path) -> None:
+    whole = encode(photo(), "JPEG", progressive=True)
+    scans = [position for position in range(len(whole)) if whole[position : position + 2] == b"\xff\xda"]
+    assert len(scans) > 5
+    for start in scans[1:]:
+        file = tmp_path / "blurred.jpg"
+        file.write_bytes(whole[:start])
+        with pytest.raises(ImageError, match="truncated"):
+            read_image(file)
+
+
+def jpeg_scan(data: bytes) -> int:
+    """Where the entropy-coded data of a baseline JPEG begins."""
+    start = data.index(b"\xff\xda")
+    return start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+
+
+def amid(data: bytes, replacement: bytes, lost: int) -> bytes:
+    """`data` with some bytes in its middle replaced by others."""
+    middle = len(data) // 2
+    return data[:middle] + replacement + data[middle + lost :]
+
+
+DAMAGE: dict[str, Callable[[], bytes]] = {
+    "zeros in a jpeg": lambda: amid(encode(photo(), "JPEG"), bytes(300), 300),
+    "a hole in a jpeg": lambda: amid(encode(photo(), "JPEG"), b"", 500),
+    "a foreign marker in a jpeg": lambda: amid(encode(photo(), "JPEG"), b"\xff\xd3", 0),
+    "a jpeg without its data": lambda: (lambda d: d[: jpeg_scan(d)] + b"\xff\xd9")(encode(photo(), "JPEG")),
+    "other bytes in a png": lambda: amid(encode(photo(), "PNG"), b"saconv", 6),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_inside_is_a_finding_about_a_named_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    file = tmp_path / "damaged.img"
+    file.write_bytes(DAMAGE[kind]())
+    check_image(file)  # its header and its end are whole
+    with pytest.raises(ImageError, match=r"damaged|decoded") as error:
+        read_image(file)
+    assert str(error.value).startswith(f"{file}: ")
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", ""), "the decoder's own words do not reach the terminal"
+
+
+def test_damaged_examples(tmp_path: Path) -> None:
+    folder = Path(__file__).resolve().parents[3].parent / "shared" / "cases" / "img"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    for file in sorted(folder.iterdir()):
+        with pytest.raises(ImageError, match=f"{file.name}: the image is damaged"):
+            read_image(file)
+
+
+def test_what_leaves_the_pixels_whole_is_a_note(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data, file = encode(photo(), "PNG"), tmp_path / "profile.png"
+    broken_profile = b"x\0\0abc"
+    chunk = len(broken_profile).to_bytes(4, "big") + b"iCCP" + broken_profile
+    chunk += zlib.crc32(chunk[4:]).to_bytes(4, "big")
+    file.write_bytes(data[:33] + chunk + data[33:])
+    picture = read_picture(file)
+    np.testing.assert_array_equal(picture.image, np.asarray(photo())[..., ::-1])
+    assert "iCCP" in picture.note
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lines_of_others_are_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    def decode() -> int:
+        os.write(2, b"somebody else's line\nCorrupt JPEG data: 3 bytes\nlibpng warning: tEXt: odd\nand another\n")
+        return 7
+
+    assert hear(decode) == (7, Complaints("Corrupt JPEG data: 3 bytes", "libpng warning: tEXt: odd"))
+    assert hear(lambda: 8) == (8, Complaints())
+    assert capfd.readouterr().err == "somebody else's line\nand another\n"
+
+
+def test_decoders_are_heard_in_threads_each_with_its_own_picture(tmp_path: Path) -> None:
+    good, bad = encode(photo(), "JPEG"), DAMAGE["a hole in a jpeg"]()
+    files = [tmp_path / f"{number}.jpg" for number in range(40)]
+    for number, file in enumerate(files):
+        file.write_bytes(bad if number % 7 == 0 else good)
+
+    def complaint(file: Path) -> str:
+        try:
+            read_image(file)
+        except ImageError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, message in enumerate(pool.map(complaint, files)):
+            assert message.startswith(f"{files[number]}: ") if number % 7 == 0 else message == ""
+
+
+def test_the_limit_on_pixels_holds_before_decoding(tmp_path: Path) -> None:
+    file = tmp_path / "huge.png"
+    Image.new("1", (30000, 30000)).save(file)  # 110 KB, and 2.7 GB of pixels
+    for use in (read_image, check_image, stored_size):
+        if use is not check_image:  # the ends are there; the size is stored_size's affair
+            with pytest.raises(
+                ImageError, match=r"30000x30000 = 900 million pixels.*250 million.*--max-pixels"
+            ) as error:
+                use(file)
+            assert "\n" not in str(error.value)
+    Image.new("RGB", (50, 40)).save(file)
+    assert read_image(file, 2000).shape == (40, 50, 3)
+    for suffix in (".png", ".jpg", ".tif", ".bmp", ".webp", ".gif", ".ppm"):
+        file = tmp_path / f"small{suffix}"
+        Image.new("RGB", (50, 41)).save(file)
+        for use in (read_image, stored_size):
+            with pytest.raises(ImageError, match="50x41"):
+                use(file, 2000)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_pipes_and_devices_are_no_files(tmp_path: Path, link: bool) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes on this system")
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for target in (pipe, Path("/dev/zero")):
+        file = target
+        if link:
+            file = tmp_path / f"link to {target.name}.jpg"
+            file.symlink_to(target)
+        for use in (read_image, check_image):
+            with pytest.raises(ImageError, match="not a file but a pipe, a device or a socket"):
+                use(file)
+
+
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(ImageError, match=r"a\.jpg: a link to a file that is not there"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(".avif" not in image_suffixes(), reason="this Pillow reads no AVIF")
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_avif(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / "a.avif"
+    picture().save(file, quality=90, exif=exif)
+    upright = picture()
+    upright.getexif()[0x0112] = orientation
+    expected = as_bgr(ImageOps.exif_transpose(upright))
+    assert read_image(file).shape == expected.shape
+    assert np.abs(read_image(file) - expected).mean() < 6
+    assert image_size(file) == expected.shape[:2]
+    check_image(file)
 
 
 def test_real_images(bccd: Path) -> None:

@@ -15,21 +15,23 @@ from engine.errors import EngineError
 from engine.flag import flags_of
 from engine.options import DetectOptions, ResumeOptions, TrainOptions, ValOptions
 
-# As they were before the parsers were made from the options; names of one flag are joined by a slash.
+# As they were before the parsers were made from the options, and --strict and --max-pixels, which came later; names of
+# one flag are joined by a slash.
 FLAGS: dict[type, str] = {
     TrainOptions: (
         "--cfg --weights --data --hyp --epochs --batch-size/--batch --imgsz/--img/--img-size --rect --noval "
         "--noautoanchor --noplots --cache --device --optimizer --workers --project --name --exist-ok --cos-lr "
-        "--label-smoothing --patience --freeze --save-period --seed"
+        "--label-smoothing --patience --freeze --save-period --seed --strict --max-pixels"
     ),
     ValOptions: (
         "--weights --cfg --data --imgsz/--img/--img-size --batch-size/--batch --conf-thres --iou-thres --max-det "
-        "--task --device --workers --half --bf16 --save-json --verbose --project --name --exist-ok"
+        "--task --device --workers --half --bf16 --save-json --verbose --project --name --exist-ok --strict "
+        "--max-pixels"
     ),
     DetectOptions: (
         "--weights --cfg --source --imgsz/--img/--img-size --conf-thres --iou-thres --max-det --device --view-img "
         "--save-txt --save-conf --save-crop --save-json --nosave --classes --agnostic-nms --project --name --exist-ok "
-        "--line-thickness --hide-labels --hide-conf --half --bf16 --fp32 --vid-stride"
+        "--line-thickness --hide-labels --hide-conf --half --bf16 --fp32 --vid-stride --max-pixels"
     ),
 }
 

@@ -1,0 +1,116 @@
+"""What picture decoders complain about.
+
+libjpeg and libpng report damage as lines on the process's standard error, by C's `fprintf`, and go on: they name no
+file, and return a picture with grey or coloured stripes. So file descriptor 2 leads into a temporary file while a
+picture is decoded (4 microseconds), and what is found there belongs to that picture.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, TypeVar
+
+Result = TypeVar("Result")
+
+_DECODERS = re.compile(
+    r"Corrupt JPEG data: |Premature end of JPEG file|Inconsistent progression sequence|Invalid SOS parameters"
+    r"|Application transferred too many scanlines|Unknown Adobe color transform|Warning: unknown JFIF revision"
+    r"|libpng (?:warning|error): |\[ ?(?:ERROR|WARN)"
+)
+"""How the decoders' lines begin (libjpeg's jerror.h, libpng's pngerror.c, OpenCV's log)."""
+_HARMLESS = re.compile(
+    # A PNG chunk whose name begins with a small letter is an ancillary one: colour profiles, texts, dates.
+    r"libpng warning: [a-z][A-Za-z]{3}: |Warning: unknown JFIF revision|Corrupt JPEG data: bad ICC marker"
+)
+"""What leaves the pixels as they are."""
+
+
+@dataclass(frozen=True)
+class Complaints:
+    """What was said while a picture was decoded, each in one line; "" for nothing.
+
+    Attributes:
+        damage: the pixels are not what they were meant to be.
+        note: the pixels are whole.
+    """
+
+    damage: str = ""
+    note: str = ""
+
+
+def hear(decode: Callable[[], Result]) -> tuple[Result, Complaints]:
+    """The result of `decode`, and what the decoders complained about meanwhile.
+
+    Lines of others who write to standard error at the same time are passed on. Threads wait for each other.
+    """
+    with _LOCK:
+        original = _divert()
+        if original is None:
+            return decode(), Complaints()
+        try:
+            result = decode()
+        finally:
+            text = _restore(original)
+    return result, _sort(text) if text else Complaints()
+
+
+_LOCK = threading.RLock()
+_TAPES: dict[int, IO[bytes]] = {}  # by process: a forked one must not share the position in its parent's file
+
+
+def _divert() -> int | None:
+    """Lets descriptor 2 lead into an empty file; a copy of where it led, or None where it is closed."""
+    try:
+        tape = _TAPES.get(os.getpid())
+        if tape is None:
+            _TAPES.clear()
+            tape = _TAPES[os.getpid()] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (lives with the process)
+        original = os.dup(2)
+    except OSError:
+        return None
+    os.dup2(tape.fileno(), 2)
+    return original
+
+
+def _restore(original: int) -> str:
+    """Lets descriptor 2 lead where it led before; what was written to it meanwhile."""
+    os.dup2(original, 2)
+    tape = _TAPES[os.getpid()]
+    written = tape.seek(0, os.SEEK_CUR)
+    text = b""
+    if written:
+        tape.seek(0)
+        text = tape.read(written)
+        tape.seek(0)
+        tape.truncate()
+        others = [line for line in text.splitlines(True) if not _DECODERS.match(line.decode(errors="replace"))]
+        with suppress(OSError):
+            os.write(original, b"".join(others))
+    os.close(original)
+    return text.decode(errors="replace")
+
+
+def _sort(text: str) -> Complaints:
+    lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if _DECODERS.match(line)))
+    notes = [line for line in lines if _HARMLESS.match(line)]
+    damages = [line for line in lines if line not in notes]
+    return Complaints(_first(damages), _first(notes))
+
+
+def _first(lines: list[str]) -> str:
+    return lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "") if lines else ""
+
+
+def _forget_lock() -> None:
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
