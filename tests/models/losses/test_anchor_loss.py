@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from models.losses.anchor import AnchorLoss, objectness_balance
 from models.losses.anchor_assignment import assign
 from models.losses.targets import Targets
+from tests.models.losses.scalar_reference import anchor_loss, matches
 
 GAINS = {"box": 0.05, "obj": 1.0, "cls": 0.5, "cls_pw": 1.0, "obj_pw": 1.0, "anchor_t": 4.0, "label_smoothing": 0.0}
 GAINS["imgsz"] = 640
@@ -52,30 +52,6 @@ boxes = st.tuples(
 targets_of = st.lists(boxes, max_size=6).map(lambda rows: torch.tensor(rows, dtype=torch.float32).view(-1, 6))
 
 
-def reference_matches(targets: torch.Tensor, anchors: torch.Tensor, grid: tuple[int, int], limit: float) -> set[tuple]:
-    """(image, anchor, row, column, label) by the words of the docstring, one box at a time."""
-    height, width = grid
-    found = set()
-    for image, label, cx, cy, w, h in targets.tolist():
-        x, y = torch.tensor([cx, cy]).mul(torch.tensor([width, height])).tolist()
-        for index, (aw, ah) in enumerate(anchors.tolist()):
-            bw, bh = w * width, h * height
-            if max(bw / aw, aw / bw, bh / ah, ah / bh) >= limit:
-                continue
-            row, column = min(int(y), height - 1), min(int(x), width - 1)
-            cells = {(row, column)}
-            if x - math.floor(x) < 0.5 and x > 1:
-                cells.add((row, column - 1))
-            if y - math.floor(y) < 0.5 and y > 1:
-                cells.add((row - 1, column))
-            if (width - x) % 1 < 0.5 and width - x > 1:
-                cells.add((row, column + 1))
-            if (height - y) % 1 < 0.5 and height - y > 1:
-                cells.add((row + 1, column))
-            found |= {(int(image), index, r, c, int(label)) for r, c in cells}
-    return found
-
-
 def near_a_tie(targets: torch.Tensor, anchors: torch.Tensor, grid: tuple[int, int], limit: float) -> bool:
     """Whether rounding could decide a comparison, so that loops and tensors may differ."""
     scale = torch.tensor([grid[1], grid[0]], dtype=torch.float32)
@@ -94,7 +70,9 @@ def test_assignment_equals_the_loop(targets: torch.Tensor) -> None:
         match = assign(targets, anchors, grid, 4.0)
         fields = (match.image, match.anchor, match.row, match.column, match.label)
         rows = list(zip(*(field.tolist() for field in fields), strict=True))
-        assert set(rows) == reference_matches(targets, anchors, grid, 4.0)
+        assert set(rows) == {
+            (*cell, label) for cell, _, label in matches(targets.tolist(), anchors.tolist(), *grid, 4.0)
+        }
 
 
 def test_matched_box_is_relative_to_its_cell() -> None:
@@ -109,52 +87,6 @@ def test_matched_box_is_relative_to_its_cell() -> None:
     assert (match.box[:, :2] < 1.5).all()
 
 
-def reference_loss(logits: list[torch.Tensor], targets: torch.Tensor) -> list[float]:
-    """Box, objectness and class loss with scalar arithmetic."""
-    totals = [0.0, 0.0, 0.0]
-    for level, (prediction, anchors, grid) in enumerate(zip(logits, ANCHORS, GRIDS, strict=True)):
-        match = assign(targets, anchors, grid, GAINS["anchor_t"])
-        truth = torch.zeros(prediction.shape[:4])
-        box_losses, class_losses = [], []
-        for k in range(len(match.image)):
-            cell = (int(match.image[k]), int(match.anchor[k]), int(match.row[k]), int(match.column[k]))
-            row = prediction[cell].double()
-            s = row.sigmoid()
-            x, y = (2 * s[0] - 0.5).item(), (2 * s[1] - 0.5).item()
-            w, h = ((2 * s[2:4]) ** 2 * match.anchor_wh[k].double()).tolist()
-            iou = ciou((x, y, w, h), tuple(match.box[k].tolist()))
-            box_losses.append(1 - iou)
-            truth[cell] = max(truth[cell].item(), max(iou, 0.0))
-            wanted = torch.zeros(3, dtype=torch.float64)
-            wanted[match.label[k]] = 1
-            p = s[5:]
-            class_losses.append(-(wanted * p.log() + (1 - wanted) * (1 - p).log()).mean().item())
-        p = prediction[..., 4].double().sigmoid()
-        objectness = -(truth * p.log() + (1 - truth) * (1 - p).log()).mean().item()
-        totals[0] += sum(box_losses) / len(box_losses) if box_losses else 0
-        totals[1] += objectness * (4.0, 1.0)[level]
-        totals[2] += sum(class_losses) / len(class_losses) if class_losses else 0
-    return [
-        totals[0] * GAINS["box"] * 3 / 2,
-        totals[1] * GAINS["obj"] * 3 / 2,
-        totals[2] * GAINS["cls"] * 3 / 80 * 3 / 2,
-    ]
-
-
-def ciou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Complete IoU of two cx, cy, w, h boxes, from the paper's formulas."""
-    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
-    iw = max(0.0, min(ax + aw / 2, bx + bw / 2) - max(ax - aw / 2, bx - bw / 2))
-    ih = max(0.0, min(ay + ah / 2, by + bh / 2) - max(ay - ah / 2, by - bh / 2))
-    inter = iw * ih
-    iou = inter / (aw * ah + bw * bh - inter)
-    cw = max(ax + aw / 2, bx + bw / 2) - min(ax - aw / 2, bx - bw / 2)
-    ch = max(ay + ah / 2, by + bh / 2) - min(ay - ah / 2, by - bh / 2)
-    distance = ((ax - bx) ** 2 + (ay - by) ** 2) / (cw**2 + ch**2)
-    v = 4 / math.pi**2 * (math.atan(bw / bh) - math.atan(aw / ah)) ** 2
-    return iou - distance - v * v / (1 - iou + v + 1e-12)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_loss_equals_scalar_arithmetic(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -164,7 +96,8 @@ def test_loss_equals_scalar_arithmetic(seed: int) -> None:
     )
     targets[:, :2] = targets[:, :2].floor()
     loss, parts = measure(logits, targets)
-    expected = reference_loss(logits, targets)
+    lists = [level.tolist() for level in logits]
+    expected = list(anchor_loss(lists, targets.tolist(), ANCHORS.tolist(), STRIDE.tolist(), GAINS).values())
     assert parts.tolist() == pytest.approx(expected, rel=1e-4)
     assert loss.item() == pytest.approx(sum(expected) * 2, rel=1e-4)
 
