@@ -36,6 +36,34 @@ _LOSS = (
     ),
 )
 
+_BLOCKS = (
+    *cut(
+        "models/blocks/saconv/atrous.py",
+        "tests/models/blocks/test_saconv.py::test_golden",
+        ("LARGE_RATE = 3", "LARGE_RATE = 2"),
+        ("blend(switch, small, large)", "blend(switch, large, small)"),
+        ("return y.add_(context)", "return y"),
+    ),
+    *cut(
+        "models/blocks/saconv/block.py",
+        "tests/models/blocks/test_saconv.py::test_golden",
+        ("large=small + self.weight_diff", "large=small"),
+    ),
+    *cut(
+        "models/blocks/saconv/standardise.py",
+        "tests/models/blocks/test_saconv.py::test_golden",
+        ("offset = beta - scale * mean", "offset = beta"),
+        ("return (var + EPS).sqrt(), mean", "return var + EPS, mean"),
+    ),
+    *cut(
+        "models/blocks/spconv.py",
+        "tests/models/blocks/test_spconv.py::test_golden",
+        ("blend(difference.sigmoid(), yr, yu)", "blend(difference.sigmoid(), yu, yr)"),
+        ("ceil_mode=True, count_include_pad=False)", "ceil_mode=True, divisor_override=4)"),
+        ("nn.Conv2d(split, c2, 3, s, 1, groups=2, bias=False)", "nn.Conv2d(split, c2, 3, s, 1, bias=False)"),
+    ),
+)
+
 _HEAD = (
     *cut(
         "models/heads/detect.py",
@@ -112,6 +140,20 @@ _WEIGHTS = (
     ),
 )
 
+_READING = (
+    *cut(
+        "models/weights/unpickling.py",
+        "tests/models/weights/test_foreign_refused.py::test_what_would_run_code_is_refused",
+        ('raise RefusedError(f"it calls {cls.__module__}.{cls.__qualname__}")\n\n\nclass', "return None\n\n\nclass"),
+        ("        if args:\n", "        if False:\n"),
+    ),
+    *cut(
+        "models/weights/unpickling.py",
+        "tests/models/weights/test_foreign_refused.py::test_torch_functions_cannot_be_changed",
+        ('raise RefusedError(f"it changes {name!r} of a function")', "object.__setattr__(self, name, value)"),
+    ),
+)
+
 _SCHEMA = (
     *cut(
         "files/strict_yaml.py",
@@ -151,4 +193,4 @@ _SCHEMA = (
     ),
 )
 
-MUTATIONS = (*_LOSS, *_HEAD, *_WEIGHTS, *_SCHEMA)
+MUTATIONS = (*_LOSS, *_BLOCKS, *_HEAD, *_WEIGHTS, *_READING, *_SCHEMA)
