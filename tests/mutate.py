@@ -30,7 +30,10 @@ from tests.mutations import MUTATIONS, Mutation
 from tests.places import ROOT, SHARED
 
 TIMEOUT = 120.0  # seconds; a mutation that makes a test run for ever counts as noticed
-_LIBRARIES = ("torch", "torch.utils.data", "torchvision.ops", "cv2", "pycocotools.cocoeval")
+_LIBRARIES = (
+    *("torch", "torch.utils.data", "torch.utils.tensorboard", "torchvision.ops", "cv2", "pydantic", "PIL.ImageDraw"),
+    *("matplotlib.pyplot", "pycocotools.cocoeval", "tabulate", "tqdm", "yaml", "hypothesis.strategies", "pytest"),
+)
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "venv", "runs", "__pycache__", ".*_cache", ".hypothesis")
 _PASSED, _FAILED = 0, 1  # exit codes of pytest; any other one means that no test ran
 
