@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.augment import Sample, hyperparameter_fields
+from data.augment import Pipeline, Sample, hyperparameter_fields
 from data.augment import base as augmentations
 from engine import DetectOptions, predict
 from engine.backends import base as backends
@@ -125,6 +125,9 @@ def test_example_of_an_augmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(augmentations, "_AUGMENTATIONS", list(augmentations._AUGMENTATIONS))
     grey = example("An augmentation", tmp_path).Grey
     assert hyperparameter_fields()["grey"].default == 0
+    assert grey not in {type(stage) for stage in Pipeline.build({}).stages}
+    stages = [type(stage).__name__ for stage in Pipeline.build({"grey": 0.5}).stages]
+    assert stages[stages.index("MixUp") + 1] == "Grey"
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (6, 8, 3), np.uint8)
     nothing: Any = None

@@ -135,11 +135,15 @@ def _summarise(prediction: Prediction, writer: DetectionWriter, broken: set[int]
     predictor = prediction.predictor
     if predictor.count:
         stages = ", ".join(f"{milliseconds:.1f} ms {stage}" for stage, milliseconds in prediction.speed_ms.items())
-        print(f"per image: {stages}; {predictor.count} images at --imgsz {' '.join(map(str, predictor.imgsz))}")
+        print(f"per image: {stages}; {_images(predictor.count)} at --imgsz {' '.join(map(str, predictor.imgsz))}")
     if writer.folder is not None:
         print(f"results in {writer.folder}")
     if broken:
         _warn(f"{len(broken)} of {len(prediction.source)} files could not be read; see above")
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _warn(message: str) -> None:
