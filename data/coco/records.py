@@ -124,7 +124,7 @@ def load_coco(
         images: the folder that its `file_name`s are relative to.
         names: categories to use, in class order; boxes of others are dropped and counted. None: all, by ascending id.
         like: a split whose classes this one must share (validation, after training was loaded); `names` is not needed.
-        cache: keep the result under `data/cache/scans/` and use it while nothing has changed.
+        cache: keep the result in the user's cache folder and use it while nothing has changed.
         progress: show a bar while images are checked.
         max_pixels: larger pictures are taken for broken.
         strict: every broken image file is an error.
