@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -142,11 +142,12 @@ class Detect(DetectionHead):
         boxes, objectness, classes = zip(*self._decode_anchors(logits), strict=True)
         return torch.cat((torch.cat(boxes, 1), torch.cat(objectness, 1), torch.cat(classes, 1)), 2)
 
-    def _decode_anchors(self, logits: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _decode_anchors(self, logits: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each anchor of each level cx, cy, w, h in input pixels `(B, H * W, 4)`, objectness and classes.
 
         Apart by anchor they are views: the scores, nearly all of the numbers, are copied once and not twice.
         """
+        decoded = []
         for level, level_logits in enumerate(logits):
             height, width = level_logits.shape[2:4]
             dtype = torch.promote_types(level_logits.dtype, torch.float32)
@@ -161,7 +162,8 @@ class Detect(DetectionHead):
                 cells = probabilities[:, anchor].flatten(1, 2)  # (B, H * W, 5 + nc)
                 xy, wh, objectness, classes = cells.split((2, 2, 1, self.nc), 2)
                 centre, size = (xy * 2 + corner) * stride, (wh * 2) ** 2 * (self.anchors[level, anchor] * stride)
-                yield torch.cat((centre, size), 2), objectness, classes
+                decoded.append((torch.cat((centre, size), 2), objectness, classes))
+        return decoded
 
     def criterion(self, gains: Mapping[str, float]) -> nn.Module:
         """YOLOv5's loss on this head's anchors, as they are now: `fit` comes first."""
