@@ -240,22 +240,34 @@ def test_it_resumes_bit_for_bit(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> 
 def test_val_finds_what_training_found(runs: Runs) -> None:
     best = runs.folder / "whole" / "weights" / "best.pt"
     data = ["--data", runs.folder / "data.yaml", "--project", runs.folder, "--name", "val", "--workers", 0]
-    flags = ["--weights", best, *data, "--device", "cpu", "--save-json", "--conf-thres", 0.01, "--max-det", 7]
+    flags = ["--weights", best, *data, "--device", "cpu", "--save-json", "--conf-thres", 0.0, "--iou-thres", 0.0]
     assert run_cli(val.main, [str(flag) for flag in flags]) == 0
     found = json.loads((runs.folder / "val" / "predictions.json").read_text())
     assert {entry["category_id"] for entry in found} <= {3, 12}
     counts = np.bincount([entry["image_id"] for entry in found], minlength=8)
-    # Nothing is suppressed: of 80 cells many are left, of which the best seven count.
-    assert counts.tolist() == [7] * 8
+    # Nothing is suppressed: each of the 80 cells has a box, and each of these a score for both classes.
+    assert counts.tolist() == [160] * 8
 
 
 def test_detect_draws_and_writes(runs: Runs) -> None:
     best = runs.folder / "whole" / "weights" / "best.pt"
-    more = ["--project", runs.folder, "--name", "detect", "--device", "cpu", "--save-json", "--conf-thres", 0.01]
-    flags = ["--weights", best, "--source", runs.folder / "3.png", *more, "--max-det", 5]
+    more = [
+        "--project",
+        runs.folder,
+        "--name",
+        "detect",
+        "--device",
+        "cpu",
+        "--save-json",
+        "--conf-thres",
+        0.0,
+        "--iou-thres",
+        0.0,
+    ]
+    flags = ["--weights", best, "--source", runs.folder / "3.png", *more]
     assert run_cli(detect.main, [str(flag) for flag in flags]) == 0
     found = json.loads((runs.folder / "detect" / "predictions.json").read_text())
-    assert len(found) == 5
+    assert len(found) == 80  # one box per cell, however much they overlap
     assert (runs.folder / "detect" / "3.png").is_file()
     backend = open_backend(best, device=torch.device("cpu"))
     assert backend.needs_suppression is False
