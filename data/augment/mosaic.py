@@ -33,14 +33,14 @@ class Mosaic(Augmentation):
         boxes = []
         for tile, corner in zip(tiles, rng.permutation(4), strict=True):
             height, width = tile.image.shape[:2]
-            # each tile touches the centre with one of its corners
+            # Each tile touches the centre with one of its corners.
             left = centre_x - width if corner in (0, 2) else centre_x
             top = centre_y - height if corner in (0, 1) else centre_y
             _paste(canvas, tile.image, left, top)
-            boxes.append(tile.boxes_xyxy + np.array([left, top, left, top], np.float32))
-        boxes_xyxy = np.concatenate(boxes).clip(0, 2 * size)
-        labels = np.concatenate([tile.labels for tile in tiles])
-        visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(1)
+            boxes.append(tile.boxes_xyxy + np.array([left, top, left, top], np.float32))  # (n_i, 4)
+        boxes_xyxy = np.concatenate(boxes).clip(0, 2 * size)  # (n, 4) of all tiles
+        labels = np.concatenate([tile.labels for tile in tiles])  # (n,)
+        visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(1)  # (n,): something of the box lies on the canvas
         return replace(sample, image=canvas, boxes_xyxy=boxes_xyxy[visible], labels=labels[visible])
 
 

@@ -161,8 +161,8 @@ class DetectionDataset(Dataset[Item | Failure]):
         if image is None:
             image = self._read(index) if self.store is None else self.store[index]
         height, width = self.resized_hw(index)
-        factors = np.tile((width / record.width, height / record.height), 2)
-        boxes = (record.boxes_xyxy[~record.crowd] * factors).astype(np.float32)
+        factors = np.tile((width / record.width, height / record.height), 2)  # (4,): x, y, x, y
+        boxes = (record.boxes_xyxy[~record.crowd] * factors).astype(np.float32)  # (n, 4)
         return Sample(self._resize(image, index), boxes, record.labels[~record.crowd], pool)
 
     def _read(self, index: int) -> np.ndarray:
@@ -232,7 +232,7 @@ def _to_targets(boxes_xyxy: np.ndarray, labels: np.ndarray, input_hw: tuple[int,
     """Boxes in pixels of the input -> `(n, 5)` float32: class, then cx, cy, w, h as fractions of the input."""
     targets = np.empty((len(labels), 5), np.float32)
     targets[:, 0] = labels
-    targets[:, 1:3] = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
-    targets[:, 3:5] = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    targets[:, 1:3] = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2  # centres (n, 2)
+    targets[:, 3:5] = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]  # sizes (n, 2)
     targets[:, 1:] /= np.array([input_hw[1], input_hw[0]] * 2, np.float32)
     return torch.from_numpy(targets)

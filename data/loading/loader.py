@@ -177,13 +177,15 @@ def rectangular_shapes(split: CocoSplit, imgsz: int, batch_size: int, stride: in
 
     The images of a batch share the smallest input that holds all of them at a long side of `imgsz`.
     """
-    aspects = np.array([record.height / record.width for record in split.records])
-    order = np.argsort(aspects, kind="stable")
+    aspects = np.array([record.height / record.width for record in split.records])  # (n,)
+    order = np.argsort(aspects, kind="stable")  # (n,)
     shapes = np.empty((len(aspects), 2), np.int64)
     for start in range(0, len(order), batch_size):
         members = order[start : start + batch_size]
         tallest, widest = aspects[members].max(), aspects[members].min()
-        sides = np.array([min(tallest, 1.0), min(1 / widest, 1.0)])
+        # Height and width for a long side of 1: the tallest picture says how high, the widest how wide.
+        sides = np.array([min(tallest, 1.0), min(1 / widest, 1.0)])  # (2,)
+        # Rounded first, so that a side of exactly so many strides is not taken for a little more.
         shapes[members] = np.ceil((sides * imgsz / stride).round(6)).astype(np.int64) * stride
     return order, shapes.clip(min=stride)
 
@@ -194,10 +196,11 @@ def collate(items: Sequence[Item | Failure]) -> Batch | Failure:
         if isinstance(item, Failure):
             return item
     good = [item for item in items if isinstance(item, Item)]
+    # (N,): for each box the index of its image in the batch
     numbers = torch.repeat_interleave(
         torch.arange(len(good), dtype=torch.float32), torch.tensor([len(item.targets) for item in good])
     )
-    targets = torch.cat((numbers[:, None], torch.cat([item.targets for item in good])), 1)
+    targets = torch.cat((numbers[:, None], torch.cat([item.targets for item in good])), 1)  # (N, 6)
     # torch's own collation stacks into shared memory when it runs in a worker, which saves a copy
     return Batch(default_collate([item.image for item in good]), targets, [item.meta for item in good])
 

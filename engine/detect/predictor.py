@@ -78,9 +78,9 @@ class Predictor:
                 agnostic=self._agnostic,
             )
             rows = found.cpu().numpy()
-        boxes_xyxy = letterbox.boxes_to_image(rows[:, :4])
+        boxes_xyxy = letterbox.boxes_to_image(rows[:, :4])  # (n, 4)
         # A box that lies entirely in the grey border has no area on the picture: it is dropped.
-        inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+        inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)  # (n,)
         class_id = rows[inside, 5].astype(np.int64)
         return Detections(boxes_xyxy[inside], rows[inside, 4], class_id, data={CLASS_NAME: self._class_names[class_id]})
 

@@ -199,9 +199,9 @@ def in_image(predictions: Tensor, meta: ImageMeta) -> np.ndarray:
 
     Boxes that lie in the grey border alone have no area left and are dropped.
     """
-    rows = predictions.cpu().numpy()
-    boxes_xyxy = meta.letterbox.boxes_to_image(rows[:, :4])
-    visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+    rows = predictions.cpu().numpy()  # (n, 6)
+    boxes_xyxy = meta.letterbox.boxes_to_image(rows[:, :4])  # (n, 4)
+    visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)  # (n,)
     return np.concatenate((boxes_xyxy, rows[:, 4:]), axis=1)[visible]
 
 

@@ -163,8 +163,8 @@ def draw_batch(
 
 def _to_pixels(boxes_cxcywh: np.ndarray, image_hw: tuple[int, ...]) -> np.ndarray:
     """Normalised centres and sizes (n, 4) -> xyxy in pixels."""
-    half = boxes_cxcywh[:, 2:] / 2
-    corners = np.concatenate((boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half), axis=1)
+    half = boxes_cxcywh[:, 2:] / 2  # (n, 2)
+    corners = np.concatenate((boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half), axis=1)  # (n, 4)
     return corners * np.tile(image_hw[::-1], 2)
 
 

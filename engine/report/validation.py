@@ -35,7 +35,7 @@ def predicted_targets(sample: Sample) -> Tensor:
     size = torch.tensor((width, height, width, height))
     rows = [torch.zeros((0, 7))]
     for index, boxes in enumerate(sample.predictions):
-        cxcywh = box_convert(boxes[:, :4], "xyxy", "cxcywh") / size
+        cxcywh = box_convert(boxes[:, :4], "xyxy", "cxcywh") / size  # (n, 4) in 0..1
         rows.append(torch.cat((torch.full((len(boxes), 1), index), boxes[:, 5:6], cxcywh, boxes[:, 4:5]), dim=1))
     return torch.cat(rows)
 

@@ -49,12 +49,12 @@ class SPConvCore(nn.Module):
         self.register_buffer("gate_scale", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        representative = x[:, : self.split]
-        pooled = self.down(x)
-        yr = self.bn1(self.gwc(representative) + self.pwc(pooled[:, : self.split]))
-        yu = self.bn2(self.conv1x1(pooled[:, self.split :]))
+        representative = x[:, : self.split]  # (N, split, H, W)
+        pooled = self.down(x)  # (N, c1, H', W')
+        yr = self.bn1(self.gwc(representative) + self.pwc(pooled[:, : self.split]))  # (N, c2, H', W')
+        yu = self.bn2(self.conv1x1(pooled[:, self.split :]))  # (N, c2, H', W')
         # The softmax over two values is the sigmoid of their difference.
-        difference = yr.mean((2, 3), keepdim=True) - yu.mean((2, 3), keepdim=True)
+        difference = yr.mean((2, 3), keepdim=True) - yu.mean((2, 3), keepdim=True)  # (N, c2, 1, 1)
         if self.gate_scale is not None:
             difference = difference * self.gate_scale
         return blend(difference.sigmoid(), yr, yu)
@@ -131,8 +131,8 @@ def split_kernel(kernel: Tensor, split: int) -> dict[str, Tensor]:
     """
     c2 = kernel.shape[0]
     representative, uncertain = kernel[:, :split], kernel[:, split:]
-    pointwise = representative.sum((2, 3), keepdim=True)
-    grouped = torch.empty_like(representative[:, : split // 2])
+    pointwise = representative.sum((2, 3), keepdim=True)  # (C2, split, 1, 1)
+    grouped = torch.empty_like(representative[:, : split // 2])  # (C2, split / 2, 3, 3)
     for rows, columns in (
         (slice(0, c2 // 2), slice(0, split // 2)),
         (slice(c2 // 2, c2), slice(split // 2, split)),

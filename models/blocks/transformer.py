@@ -42,5 +42,5 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.conv is not None:
             x = self.conv(x)
-        pixels = x.flatten(2).permute(2, 0, 1)
+        pixels = x.flatten(2).permute(2, 0, 1)  # (H W, N, c2)
         return self.tr(pixels + self.linear(pixels)).permute(1, 2, 0).reshape(x.shape)

@@ -79,14 +79,15 @@ class AtrousOperands(NamedTuple):
 
 def switchable_atrous(x: Tensor, t: AtrousOperands, geometry: AtrousGeometry) -> Tensor:
     """Pre-context, switch, two branches, blend, post-context. `x (N, C1, H, W)`, result `(N, C2, H', W')`."""
-    x = x + _context(x, t.pre_weight, t.pre_bias)
+    x = x + _context(x, t.pre_weight, t.pre_bias)  # (N, C1, H, W)
     if t.offset_weight is None:
-        switch = _switch(x, t, geometry)
+        switch = _switch(x, t, geometry)  # (N, 1, H', W')
+        # (N, C2, H', W') each
         small, large = (_conv(x, kernel, rate, geometry) for kernel, rate in ((t.small, 1), (t.large, LARGE_RATE)))
     else:
         switch, small, large = _deformed(x, t, geometry)
-    y = _in_format_of(x, blend(switch, small, large))
-    context = _context(y, t.post_weight, t.post_bias)
+    y = _in_format_of(x, blend(switch, small, large))  # (N, C2, H', W')
+    context = _context(y, t.post_weight, t.post_bias)  # (N, C2, 1, 1)
     if t.out_scale is not None:
         y = y * t.out_scale
     return y.add_(context)
@@ -99,7 +100,7 @@ def _context(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _switch(x: Tensor, t: AtrousOperands, geometry: AtrousGeometry) -> Tensor:
     """`(N, 1, H', W')`. Averages and a 1x1 convolution commute, so a single channel is averaged, at the stride."""
-    reduced = functional.conv2d(x, t.switch_weight)
+    reduced = functional.conv2d(x, t.switch_weight)  # (N, 1, H, W)
     return local_average(reduced, geometry.stride, geometry.average_pads) + t.switch_bias
 
 
@@ -110,9 +111,10 @@ def _conv(x: Tensor, kernel: Tensor, rate: int, geometry: AtrousGeometry) -> Ten
 
 def _deformed(x: Tensor, t: AtrousOperands, geometry: AtrousGeometry) -> tuple[Tensor, Tensor, Tensor]:
     """Switch and both branches of the deformable form: its offsets need the average of every channel."""
-    average = local_average(x, (1, 1), geometry.average_pads)
-    switch = functional.conv2d(average, t.switch_weight, t.switch_bias, geometry.stride)
+    average = local_average(x, (1, 1), geometry.average_pads)  # (N, C1, H, W)
+    switch = functional.conv2d(average, t.switch_weight, t.switch_bias, geometry.stride)  # (N, 1, H', W')
     assert t.offset_weight is not None
+    # (N, 2 * 2 k k, H', W'): y and x of each tap, first for the small branch and then for the large one
     offsets = functional.conv2d(average, t.offset_weight, t.offset_bias, geometry.stride, padding=1)
     # torchvision's CPU kernel turns an offset into an address: NaN, which a diverged training brings, is one outside
     # the map and ends the process. With NaN in `x` the result is NaN all the same.
