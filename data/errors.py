@@ -11,3 +11,7 @@ class DataError(InputError):
 
 class ImageError(DataError):
     """An image file cannot be decoded."""
+
+
+class DamagedImageError(ImageError):
+    """An image file is there and can be read, but what it holds is broken, damaged or no picture."""

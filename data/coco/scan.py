@@ -119,11 +119,12 @@ def files_fingerprint(paths: Iterable[Path]) -> str:
     """Hash of names, sizes and modification times of files; a missing file changes it too."""
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
-        digest.update(f"{path}|{_state(path)}\n".encode(errors="surrogateescape"))
+        digest.update(f"{path}|{file_state(path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _state(path: Path) -> str:
+def file_state(path: Path) -> str:
+    """Size and modification time; another text after every change."""
     try:
         status = path.stat()
     except (OSError, ValueError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +22,18 @@ from torch.utils.data import Dataset
 from data.augment import Augmentation, Pipeline, Sample
 from data.coco.records import CocoSplit
 from data.coco.scan import files_fingerprint, fingerprint
-from data.errors import DataError
-from data.letterbox import Letterbox, resized_hw
+from data.errors import DamagedImageError, DataError
+from data.letterbox import PAD_VALUE, Letterbox, resized_hw
+from data.loading.damage import Finding, known_damage
 from data.loading.store import KINDS, ImageStore
-from data.media.image import read_image
+from data.media.image import read_picture
 
 SHRINKING = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 """How pictures may shrink: linearly, as in training and detection, or by averages of areas."""
+
+_REPLACEMENT = 1
+"""Last part of the seed that draws in place of a damaged image: the three others alone are those of an item."""
+_ATTEMPTS = 100
 
 
 class ItemKey(NamedTuple):
@@ -49,6 +55,8 @@ class ImageMeta:
         height, width: pixels of the original image.
         letterbox: how it lies in the network input; of an augmented input, how it would lie without augmentation.
         preprocess_ms: milliseconds for resizing, augmentation, padding and layout; reading and decoding are not in it.
+        damaged: the file is damaged. In training, another image took its place; without augmentation, the input is
+            grey and without targets, and must count as one without detections.
     """
 
     image_id: int
@@ -57,15 +65,20 @@ class ImageMeta:
     width: int
     letterbox: Letterbox
     preprocess_ms: float
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
 class Item:
-    """One network input: image `(3, H, W)` uint8 RGB, targets `(n, 5)` float32 class, cx, cy, w, h in 0..1."""
+    """One network input: image `(3, H, W)` uint8 RGB, targets `(n, 5)` float32 class, cx, cy, w, h in 0..1.
+
+    `findings` are what was found in the files that went into it.
+    """
 
     image: Tensor
     targets: Tensor
     meta: ImageMeta
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,10 @@ class DetectionDataset(Dataset[Item | Failure]):
         self.pipeline = None if augment is None else Pipeline.build(augment)
         self.mix_until = mix_until
         self.shrinking = cv2.INTER_LINEAR if self.pipeline is not None else SHRINKING[interpolation]
+        damage = known_damage([record.path for record in split.records])
+        # What is known about files, and which of these the present item met.
+        self.findings = {index: Finding(index, text, True) for index, text in damage.items()}
+        self._met: set[int] = set()
         self.store = self._build_store(cache, progress)
 
     def __len__(self) -> int:
@@ -131,44 +148,96 @@ class DetectionDataset(Dataset[Item | Failure]):
         record = self.records[key.image]
         hw = (record.height, record.width)
         letterbox = Letterbox.at_ratio(hw, (key.height, key.width), self.imgsz / max(hw))
-        image = self._read(key.image) if self.store is None else self.store[key.image]
-        start = time.perf_counter()
+        self._met.clear()
         if self.pipeline is None:
-            image = letterbox.apply(image, self._interpolation(hw))
-            boxes = letterbox.boxes_to_input(record.boxes_xyxy[~record.crowd])
-            labels = record.labels[~record.crowd]
+            image, boxes, labels, start = self._plain(key, letterbox)
         else:
-            rng = np.random.default_rng((self.seed, key.epoch, key.image))
-            alone = self.mix_until is not None and key.epoch >= self.mix_until
-            pipeline = self.pipeline.without_mixing() if alone else self.pipeline
-            pool = _Pool(self, pipeline, (key.height, key.width))
-            sample = pipeline(self.sample(key.image, pool, image), rng)
-            image, boxes, labels = sample.image, sample.boxes_xyxy, sample.labels
+            image, boxes, labels, start = self._augmented(key, self.pipeline)
         pixels = _to_planes(image)
         milliseconds = (time.perf_counter() - start) * 1e3
-        meta = ImageMeta(record.image_id, record.path, record.height, record.width, letterbox, milliseconds)
-        return Item(torch.from_numpy(pixels), _to_targets(boxes, labels, (key.height, key.width)), meta)
+        findings = tuple(self.findings[index] for index in sorted(self._met))
+        damaged = any(finding.damaged and finding.index == key.image for finding in findings)
+        meta = ImageMeta(record.image_id, record.path, record.height, record.width, letterbox, milliseconds, damaged)
+        targets = _to_targets(boxes, labels, (key.height, key.width))
+        return Item(torch.from_numpy(pixels), targets, meta, findings)
+
+    def _plain(self, key: ItemKey, letterbox: Letterbox) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """A letterboxed image, its boxes and labels, and when the work began; a damaged one is grey and has none."""
+        record = self.records[key.image]
+        try:
+            image = self._pixels(key.image)
+        except DamagedImageError:
+            nothing = np.full((key.height, key.width, 3), PAD_VALUE, np.uint8)
+            return nothing, record.boxes_xyxy[:0], record.labels[:0], time.perf_counter()
+        start = time.perf_counter()
+        image = letterbox.apply(image, self._interpolation((record.height, record.width)))
+        boxes = letterbox.boxes_to_input(record.boxes_xyxy[~record.crowd])
+        return image, boxes, record.labels[~record.crowd], start
+
+    def _augmented(self, key: ItemKey, pipeline: Pipeline) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """An augmented image, its boxes and labels, and when the work began."""
+        index, image = self._usable(key.image, key.epoch)
+        start = time.perf_counter()
+        rng = np.random.default_rng((self.seed, key.epoch, key.image))
+        if self.mix_until is not None and key.epoch >= self.mix_until:
+            pipeline = pipeline.without_mixing()
+        pool = _Pool(self, pipeline, (key.height, key.width), key.epoch)
+        sample = pipeline(self.sample(index, pool, image), rng)
+        return sample.image, sample.boxes_xyxy, sample.labels, start
 
     def sample(self, index: int, pool: _Pool, image: np.ndarray | None = None) -> Sample:
-        """An image resized to `imgsz` with its boxes, those of crowds dropped.
+        """An image resized to `imgsz` with its boxes, those of crowds dropped; another one where it is damaged.
 
         Args:
             index: of the record.
             pool: where the sample takes other images from.
             image: its pixels, in their own or in the final size, if they were read already.
         """
-        record = self.records[index]
         if image is None:
-            image = self._read(index) if self.store is None else self.store[index]
+            index, image = self._usable(index, pool.epoch)
+        record = self.records[index]
         height, width = self.resized_hw(index)
         factors = np.tile((width / record.width, height / record.height), 2)  # (4,): x, y, x, y
         boxes = (record.boxes_xyxy[~record.crowd] * factors).astype(np.float32)  # (n, 4)
         return Sample(self._resize(image, index), boxes, record.labels[~record.crowd], pool)
 
+    def _usable(self, index: int, epoch: int) -> tuple[int, np.ndarray]:
+        """An image and its index; in place of a damaged one another, which seed, epoch and index decide."""
+        with suppress(DamagedImageError):
+            return index, self._pixels(index)
+        rng = np.random.default_rng((self.seed, epoch, index, _REPLACEMENT))
+        for other in rng.integers(len(self), size=_ATTEMPTS).tolist():
+            with suppress(DamagedImageError):
+                return other, self._pixels(other)
+        raise DataError(f"{self.records[index].path}: damaged, and so are all images that were drawn in its place")
+
+    def _pixels(self, index: int) -> np.ndarray:
+        """Pixels of an image, in its own size or in the final one; notes what was found in its file.
+
+        Raises:
+            DamagedImageError: it is damaged.
+        """
+        finding = self.findings.get(index)
+        try:
+            if finding is not None and finding.damaged:
+                raise DamagedImageError(finding.text)
+            if self.store is not None and self.store.is_whole(index):
+                return self.store[index]
+            return self._read(index)
+        finally:
+            if index in self.findings:
+                self._met.add(index)
+
     def _read(self, index: int) -> np.ndarray:
-        """Pixels in their own size."""
+        """Pixels in their own size, from the file."""
         record = self.records[index]
-        image = read_image(record.path)
+        try:
+            image, note = read_picture(record.path, None)  # the scan has checked the header
+        except DamagedImageError as error:
+            self.findings[index] = Finding(index, str(error), True)
+            raise
+        if note:
+            self.findings[index] = Finding(index, f"{record.path}: {note}; its pixels are whole", False)
         if image.shape[:2] != (record.height, record.width):
             height, width = image.shape[:2]
             raise DataError(f"{record.path}: is {width}x{height} now, not {record.width}x{record.height}; restore it")
@@ -191,8 +260,11 @@ class DetectionDataset(Dataset[Item | Failure]):
             raise DataError(f"cache {cache!r}: must be one of {', '.join(map(repr, KINDS))}")
         shapes = [self.resized_hw(index) for index in range(len(self))]
 
-        def read(index: int) -> np.ndarray:
-            return self._resize(self._read(index), index)
+        def read(index: int) -> np.ndarray | None:
+            try:
+                return self._resize(self._read(index), index)
+            except DamagedImageError:
+                return None
 
         if cache == "ram":
             return ImageStore.in_memory(shapes, read, progress=progress)
@@ -208,6 +280,7 @@ class _Pool:
     dataset: DetectionDataset
     pipeline: Pipeline
     input_hw: tuple[int, int]
+    epoch: int
 
     @property
     def imgsz(self) -> int:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Sampler, default_collate
 
 from data.coco.records import CocoSplit
 from data.errors import DataError
+from data.loading.damage import DamageLog, Finding
 from data.loading.dataset import DetectionDataset, Failure, ImageMeta, Item, ItemKey
 
 __all__ = ["Batch", "EpochBatches", "ImageMeta", "Loader", "build_loader"]
@@ -30,11 +31,13 @@ class Batch:
         images: `(B, 3, H, W)` uint8, RGB.
         targets: `(N, 6)` float32: image index in the batch, class, cx, cy, w, h as fractions of the input (0..1).
         metas: one per image.
+        findings: what was found in the files that went into the images.
     """
 
     images: Tensor
     targets: Tensor
     metas: list[ImageMeta]
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.metas)
@@ -80,14 +83,15 @@ class EpochBatches(Sampler[list[ItemKey]]):
 
 
 class Loader(DataLoader[Any]):
-    """A PyTorch data loader of `Batch`es that knows epochs and reports a broken image in one line.
+    """A PyTorch data loader of `Batch`es that knows epochs and reports a damaged image in one line.
 
     Raises:
-        DataError: while iterating, when an image cannot be used any more.
+        DataError: while iterating, when an image is not there any more, or when too many are damaged.
     """
 
     dataset: DetectionDataset
     batch_sampler: EpochBatches
+    damage: DamageLog | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Number of the epoch that the next iteration stands for: it decides order and augmentation."""
@@ -97,6 +101,8 @@ class Loader(DataLoader[Any]):
         for batch in super().__iter__():
             if isinstance(batch, Failure):
                 raise DataError(batch.message)
+            if self.damage is not None and batch.findings:
+                self.damage.add(batch.findings)
             yield batch
 
 
@@ -115,6 +121,7 @@ def build_loader(
     cache: str | None = None,
     interpolation: str = "linear",
     progress: bool = True,
+    strict: bool = False,
 ) -> Loader:
     """Batches of a split.
 
@@ -134,6 +141,7 @@ def build_loader(
         cache: keep resized images: None, 'ram' or 'disk'.
         interpolation: how pictures that are not augmented shrink: 'linear' as in training and detection, or 'area'.
         progress: show a bar while the cache is filled.
+        strict: a damaged image is an error, raised while iterating.
 
     Raises:
         DataError: a hyperparameter is unknown or out of bounds, or the cache does not fit.
@@ -157,7 +165,7 @@ def build_loader(
     batches = EpochBatches(shapes, batch_size, order, shuffle=mode, seed=seed)
     # forked workers share the images in memory, spawned ones would each get a copy
     forked = workers > 0 and cache == "ram" and sys.platform == "linux"
-    return Loader(
+    loader = Loader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
@@ -170,6 +178,9 @@ def build_loader(
         # would make what others draw depend on the number of workers.
         generator=torch.Generator(),
     )
+    instead = "It counts as an image without detections" if augment is None else "Another image takes its place"
+    loader.damage = DamageLog(split, strict=strict, instead=instead)
+    return loader
 
 
 def rectangular_shapes(split: CocoSplit, imgsz: int, batch_size: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
@@ -202,7 +213,8 @@ def collate(items: Sequence[Item | Failure]) -> Batch | Failure:
     )
     targets = torch.cat((numbers[:, None], torch.cat([item.targets for item in good])), 1)  # (N, 6)
     # torch's own collation stacks into shared memory when it runs in a worker, which saves a copy
-    return Batch(default_collate([item.image for item in good]), targets, [item.meta for item in good])
+    findings = tuple(dict.fromkeys(finding for item in good for finding in item.findings))
+    return Batch(default_collate([item.image for item in good]), targets, [item.meta for item in good], findings)
 
 
 def _prepare_worker(_: int) -> None:

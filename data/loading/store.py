@@ -17,11 +17,13 @@ from files.cache import VARIABLE, cache_folder
 
 KINDS = ("ram", "disk")
 
-Reader = Callable[[int], np.ndarray]
+Reader = Callable[[int], np.ndarray | None]
 
 
 class ImageStore:
-    """All images of a split in one row of bytes, and where each of them begins.
+    """All images of a split in one row of bytes, and behind them a byte for each that says whether it is there.
+
+    A damaged image has no pixels; its place is empty.
 
     Workers that are forked share the memory; those that map the file share the system's page cache.
     """
@@ -38,19 +40,20 @@ class ImageStore:
 
         Args:
             shapes_hw: height and width of each image as `read` returns it.
-            read: index -> `(H, W, 3)` uint8.
+            read: index -> `(H, W, 3)` uint8, or None for a damaged one.
 
         Raises:
             DataError: they do not fit into the free memory, or an image is broken.
         """
         starts = _starts(shapes_hw)
         free = _free_memory()
-        if free is not None and starts[-1] > 0.9 * free:
+        size = int(starts[-1]) + len(shapes_hw)
+        if free is not None and size > 0.9 * free:
             raise DataError(
-                f"cache 'ram': the images need {starts[-1] / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of memory are "
+                f"cache 'ram': the images need {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of memory are "
                 "free; use 'disk', or no cache"
             )
-        pixels = np.empty(starts[-1], np.uint8)
+        pixels = np.empty(size, np.uint8)
         _fill(pixels, starts, read, "Caching in memory", progress)
         return cls(shapes_hw, pixels, None)
 
@@ -65,18 +68,25 @@ class ImageStore:
         """
         file = cache_folder() / "images" / f"{key}.bin"
         starts = _starts(shapes_hw)
-        if not file.is_file() or file.stat().st_size != starts[-1]:
+        if not file.is_file() or file.stat().st_size != starts[-1] + len(shapes_hw):
             _write(file, starts, read, progress)
         return cls(shapes_hw, None, file)
 
+    def is_whole(self, index: int) -> bool:
+        """Whether there is an image; a damaged one has none."""
+        return bool(self._bytes()[self._starts[-1] + index])
+
     def __getitem__(self, index: int) -> np.ndarray:
         """`(H, W, 3)` uint8, read-only."""
+        image = self._bytes()[self._starts[index] : self._starts[index + 1]].reshape(*self._shapes[index], 3)
+        image.flags.writeable = False
+        return image
+
+    def _bytes(self) -> np.ndarray:
         if self._pixels is None:
             assert self._file is not None
             self._pixels = np.memmap(self._file, np.uint8, "r")
-        image = self._pixels[self._starts[index] : self._starts[index + 1]].reshape(*self._shapes[index], 3)
-        image.flags.writeable = False
-        return image
+        return self._pixels
 
     def __getstate__(self) -> dict[str, object]:
         """A mapped file is not sent along: whoever receives the store opens it again."""
@@ -90,7 +100,9 @@ def _starts(shapes_hw: Sequence[tuple[int, int]]) -> np.ndarray:
 
 def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str, progress: bool) -> None:
     def copy(index: int) -> None:
-        pixels[starts[index] : starts[index + 1]] = read(index).reshape(-1)
+        image = read(index)
+        pixels[starts[index] : starts[index + 1]] = 0 if image is None else image.reshape(-1)
+        pixels[starts[-1] + index] = image is not None
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         copies = pool.map(copy, range(len(starts) - 1))
@@ -103,13 +115,14 @@ def _write(file: Path, starts: np.ndarray, read: Reader, progress: bool) -> None
         file.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(file.parent, LEFTOVER_AGE_S)
         free = shutil.disk_usage(file.parent).free
-        if starts[-1] > free:
+        size = int(starts[-1]) + len(starts) - 1
+        if size > free:
             raise DataError(
-                f"{file.parent}: the images need {starts[-1] / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; "
+                f"{file.parent}: the images need {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; "
                 "make room, or use no cache"
             )
         with atomic_path(file) as temporary:
-            pixels = np.memmap(temporary, np.uint8, "w+", shape=(int(starts[-1]),))
+            pixels = np.memmap(temporary, np.uint8, "w+", shape=(size,))
             _fill(pixels, starts, read, "Caching on disk", progress)
             pixels.flush()
             del pixels  # a mapped file has no new name on some systems

@@ -11,14 +11,14 @@ import io
 import stat
 import struct
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from data.errors import ImageError
+from data.errors import DamagedImageError, ImageError
 from data.media.complaints import hear
 from data.media.limits import MAX_PIXELS
 from data.media.structure import JPEG_END, JPEG_START, PNG_START, is_complete, jpeg_scans_are_complete
@@ -37,8 +37,7 @@ _ORIENTATION_TAG = 0x0112
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A decoded picture.
 
     Attributes:
@@ -90,18 +89,20 @@ def decode_picture(encoded: bytes | np.ndarray, path: str | Path, max_pixels: in
     whole = is_complete(encoded)
     is_jpeg = encoded[:2].tobytes() == JPEG_START
     if not whole and not is_jpeg:
-        raise ImageError(_truncated(path))
+        raise DamagedImageError(_truncated(path))
     if not whole:
         # Perhaps nothing but the end marker is missing: with one, the decoder tells.
         encoded = np.concatenate((encoded, np.frombuffer(JPEG_END, np.uint8)))
     image, said = hear(lambda: _decode(encoded, path))
     if not whole and (image is None or said.damage or not jpeg_scans_are_complete(encoded.tobytes())):
-        raise ImageError(_truncated(path))
+        raise DamagedImageError(_truncated(path))
     if image is None or image.size == 0:
         why = f" ({said.damage})" if said.damage else ""
-        raise ImageError(f"{path}: not an image that can be decoded{why}; convert it to JPEG or PNG, or take it out")
+        raise DamagedImageError(
+            f"{path}: not an image that can be decoded{why}; convert it to JPEG or PNG, or take it out"
+        )
     if said.damage:
-        raise ImageError(
+        raise DamagedImageError(
             f"{path}: the image is damaged ({said.damage}); copy or download it again, or take it out of the data"
         )
     return Picture(np.ascontiguousarray(image), said.note)
@@ -241,7 +242,7 @@ def _read_bytes(path: Path) -> np.ndarray:
     except OSError as error:
         raise ImageError(_cannot_read(path, error)) from None
     if encoded.size == 0:
-        raise ImageError(f"{path}: the image file is empty (0 bytes); copy it again, or take it out of the data")
+        raise DamagedImageError(f"{path}: the image file is empty (0 bytes); copy it again, or take it out of the data")
     return encoded
 
 

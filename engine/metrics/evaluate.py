@@ -128,10 +128,16 @@ def evaluate(
                 losses = criterion([level.float() for level in logits], targets_of(batch, device))
                 run.add_losses(losses, len(images))
             shown = [boxes.cpu() for boxes in select(predictions, conf_thres=SHOWN_CONF, iou_thres=SHOWN_IOU)]
+            found, shown = _without_damaged(found, batch.metas), _without_damaged(shown, batch.metas)
             run.add_batch(batch.metas, found, shown)
             if number < keep_batches:
                 run.samples.append(Sample(batch, shown))
     return run.result()
+
+
+def _without_damaged(found: Sequence[Tensor], metas: Sequence[ImageMeta]) -> list[Tensor]:
+    """The detections `(n, 6)` per image; none where the file is damaged and the network saw grey."""
+    return [boxes[:0] if meta.damaged else boxes for boxes, meta in zip(found, metas, strict=True)]
 
 
 class _Stopwatch:

@@ -48,6 +48,7 @@ def validate(options: ValOptions) -> EvalResult:
         stride=detector.size_divisor,
         rect=True,
         workers=options.workers,
+        strict=options.strict,
     )
     folder = next_run_dir(options.project, options.name, options.exist_ok)
     _prepare_model(detector, compute, imgsz)

@@ -86,6 +86,7 @@ def load_data(
         seed=options.seed,
         cache=options.cache or None,
         interpolation=rules.interpolation,
+        strict=options.strict,
     )
     train, val = splits
     # The last epochs see pictures as they will come: YOLOX, arXiv 2107.08430, section 2.

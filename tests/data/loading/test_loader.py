@@ -178,7 +178,7 @@ def test_no_targets_at_all(folder: Any) -> None:
 def test_an_image_that_broke_is_one_line(split: CocoSplit, workers: int) -> None:
     path = split.records[4].path
     path.write_bytes(path.read_bytes()[:-40])
-    loader = build_loader(split, imgsz=64, batch_size=4, workers=workers)
+    loader = build_loader(split, imgsz=64, batch_size=4, workers=workers, strict=True)
     with pytest.raises(DataError) as error:
         list(loader)
     assert str(error.value).startswith(f"{path}: the image is truncated")

@@ -238,3 +238,24 @@ def test_a_head_that_needs_no_suppression_gets_none(split):
         model.head.needs_suppression = needs_suppression
         counts.append(len(run(split, model)[0].detections))
     assert counts == [8, 16]
+
+
+def test_a_damaged_picture_counts_as_one_without_detections(split):
+    """The network sees grey there, and whatever it finds in it is nothing."""
+    file = split.records[0].path
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+    class Everywhere(Oracle):
+        def decode(self, logits):
+            count = len(self.seen[-1][0])
+            return Predictions(torch.tensor([[[1.0, 1, 30, 30]]]).expand(count, 1, 4), torch.full((count, 1, 2), 0.9))
+
+    result, _ = run(split, Everywhere(2), keep_batches=9)
+    assert {d["image_id"] for d in result.detections} == {899, 898, 897, 896}
+    assert result.metrics.images == 5
+    assert result.confusion.counts[:, -1].sum() + result.confusion.counts[-1].sum() >= 2, "its two boxes are missed"
+    for sample in result.samples:
+        for meta, boxes in zip(sample.batch.metas, sample.predictions, strict=True):
+            assert bool(len(boxes)) != meta.damaged
