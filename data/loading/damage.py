@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from data.coco.records import CocoSplit
 from data.coco.scan import file_state, fingerprint
 from data.coco.tolerance import check_unusable
@@ -68,7 +70,8 @@ class DamageLog:
             remember_damage(self._records[finding.index].path, finding.text)
             problem = [*self._messages[-1:], *self._messages[:-1]]
             check_unusable(problem, self._images, self._annotations, strict=self._strict)
-            log.warning("%s. %s", finding.text, self._instead)
+            with tqdm.external_write_mode():  # below the progress bar that is being drawn
+                log.warning("%s. %s", finding.text, self._instead)
 
     def _note(self, finding: Finding) -> None:
         self._notes += 1
