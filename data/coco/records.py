@@ -1,4 +1,4 @@
-"""COCO annotations as records: one per image, classes 0..nc-1, boxes cleaned, and an account of what was dropped.
+"""COCO annotations as a split: one record per image, classes 0..nc-1, boxes cleaned, an account of what was dropped.
 
 Boxes that cannot be trained on are dropped and counted, and so are images whose files are broken, as long as these are
 few. What is wrong with the file's structure, or contradicts its images, is an error: nobody could say what was meant.
@@ -7,103 +7,30 @@ few. What is wrong with the file's structure, or contradicts its images, is an e
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.coco.scan import ImageEntry, check_images, files_fingerprint, fingerprint, read_scan, write_scan
+from data.coco.boxes import CLIPPED, clean_boxes, counts, normalised
+from data.coco.cache import read_scan, scan_file, write_scan
+from data.coco.categories import chosen_classes, labels_of, shared_classes, unused_categories
+from data.coco.scan import ImageEntry, check_images, files_fingerprint, fingerprint
+from data.coco.split import CocoSplit, ImageRecord, Records, ScanReport
 from data.coco.tables import CocoTables, parse_coco, read_coco_bytes
 from data.coco.tolerance import check_unusable
+from data.coco.truth import Annotations
 from data.errors import DataError
 from data.media.limits import MAX_PIXELS
 from files.classes import Classes
-from files.hints import did_you_mean
 
 log = logging.getLogger(__name__)
 
-CLIP_TOLERANCE = 1e-3
-"""Pixels by which a box may leave its image without being counted as clipped: rounding in the file."""
+__all__ = ["CocoSplit", "ImageRecord", "ScanReport", "load_coco"]
 
-
-@dataclass(frozen=True)
-class ScanReport:
-    """What a split holds and what was dropped from it.
-
-    Attributes:
-        images, boxes: number of images and of usable boxes, those of crowds included.
-        images_without_boxes: images that teach background only.
-        crowd: boxes that stand for a group; ignored in training, passed on to the evaluation.
-        clipped: boxes that were partly outside their image and now end at its border.
-        dropped: number of boxes dropped, by reason.
-        broken: image files that were left out, and what is wrong with each, in one line.
-    """
-
-    images: int
-    boxes: int
-    images_without_boxes: int
-    crowd: int
-    clipped: int
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    broken: Mapping[str, str] = field(default_factory=dict)
-
-    def summary(self) -> str:
-        """One line for people."""
-        text = f"{_count(self.images, 'image')}, {_count(self.boxes, 'box', 'boxes')}"
-        notes = [f"{self.images_without_boxes} without boxes"] if self.images_without_boxes else []
-        notes += [f"{self.crowd} crowd"] if self.crowd else []
-        text += f" ({', '.join(notes)})" if notes else ""
-        if self.broken:
-            text += f"; {_count(len(self.broken), 'broken image')} left out"
-        if self.clipped:
-            text += f"; {_count(self.clipped, 'box', 'boxes')} clipped to the image"
-        if total := sum(self.dropped.values()):
-            reasons = ", ".join(f"{number} {reason}" for reason, number in self.dropped.items() if number)
-            text += f"; {_count(total, 'box', 'boxes')} dropped: {reasons}"
-        return text
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """An image and its boxes.
-
-    Attributes:
-        image_id: the id in the annotation file.
-        path: the file.
-        width, height: pixels, as displayed.
-        boxes_xyxy (n, 4) float32: corners in pixels, inside the image.
-        labels (n,) int64: classes 0..nc-1.
-        crowd (n,) bool: the box stands for a group.
-    """
-
-    image_id: int
-    path: Path
-    width: int
-    height: int
-    boxes_xyxy: np.ndarray
-    labels: np.ndarray
-    crowd: np.ndarray
-
-
-@dataclass(frozen=True)
-class CocoSplit:
-    """A split that is ready to be loaded.
-
-    Attributes:
-        records: one per image, in the file's order.
-        classes: names and category ids, in class order.
-        annotations: the annotation file.
-        report: what was found and dropped.
-        unused_names: categories of the file that are not among `classes`.
-    """
-
-    records: tuple[ImageRecord, ...]
-    classes: Classes
-    annotations: Path
-    report: ScanReport
-    unused_names: tuple[str, ...] = ()
+_TABLE = tuple(field.name for field in fields(Annotations) if field.name != "boxes_xyxy")  # the records have these
 
 
 def load_coco(
@@ -111,7 +38,8 @@ def load_coco(
     images: str | Path,
     *,
     names: Sequence[str] | None = None,
-    like: CocoSplit | None = None,
+    like: CocoSplit | Classes | None = None,
+    legacy: bool = False,
     cache: bool = True,
     progress: bool = True,
     max_pixels: int = MAX_PIXELS,
@@ -123,8 +51,12 @@ def load_coco(
         annotations: the JSON file.
         images: the folder that its `file_name`s are relative to.
         names: categories to use, in class order; boxes of others are dropped and counted. None: all, by ascending id.
-        like: a split whose classes this one must share (validation, after training was loaded); `names` is not needed.
-        cache: keep the result in the user's cache folder and use it while nothing has changed.
+        like: whose classes to use, in place of the file's own: those of the training's split, or of a detector.
+            Categories are found by name, and the file may lack some. Without `names`, boxes of a category that the
+            split `like` does not have are an error; a caller that gives classes looks at `CocoSplit.unused` itself.
+        legacy: read the file as trainings did that began before `engine.training.rules.Rules.truth`: `ignore` means
+            nothing, a box may be listed twice, and mistakes are taken that are errors now.
+        cache: keep the result in the user's cache folder, and use it while nothing has changed.
         progress: show a bar while images are checked.
         max_pixels: larger pictures are taken for broken.
         strict: every broken image file is an error.
@@ -136,19 +68,24 @@ def load_coco(
     content = read_coco_bytes(annotations)
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct 'images' in the data-set YAML")
-    names = like.classes.names if like is not None else tuple(names) if names is not None else None
-    key = fingerprint(content, str(images).encode(errors="surrogateescape"), repr((names, max_pixels)).encode())
-    split = _from_cache(key, annotations) if cache else None
+    shared = like.classes if isinstance(like, CocoSplit) else like
+    others_may_come = names is not None or not isinstance(like, CocoSplit)
+    names = tuple(names) if names is not None and shared is None else None
+    choice = repr((names, shared and (shared.names, shared.ids), legacy, max_pixels)).encode(errors="surrogatepass")
+    key = fingerprint(content, str(images).encode(errors="surrogateescape"), choice)
+    split = _from_cache(key, annotations, images) if cache else None
     if split is None:
-        split = _scan(content, annotations, images, names, progress, max_pixels)
+        split, arrays = _scan(content, annotations, images, names, shared, legacy, progress, max_pixels)
         if cache:
-            write_scan(key, _to_cache(split))
+            write_scan(key, arrays, _facts(split, Records(arrays, images)))
+            # From now on as every later run has it: mapped, where the cache could be written.
+            split = _from_cache(key, annotations, images) or split
     broken = tuple(split.report.broken.values())
     check_unusable(broken, split.report.images + len(broken), annotations, strict=strict)
     for what in broken:
         log.warning("%s. It is left out", what)
-    if like is not None:
-        _check_same_classes(split, like)
+    if isinstance(like, CocoSplit) and not others_may_come:
+        _check_known(split, like)
     return split
 
 
@@ -157,12 +94,14 @@ def _scan(
     annotations: Path,
     images: Path,
     names: tuple[str, ...] | None,
+    shared: Classes | None,
+    legacy: bool,
     progress: bool,
-    max_pixels: int = MAX_PIXELS,
-) -> CocoSplit:
-    """Reads and checks the file and its images, without the cache."""
-    tables = parse_coco(content, annotations)
-    classes, unused = _classes(tables, names, annotations)
+    max_pixels: int,
+) -> tuple[CocoSplit, dict[str, np.ndarray]]:
+    """Reads and checks the file and its images, without the cache; the split, and the arrays that it lies in."""
+    tables = parse_coco(content, annotations, legacy=legacy)
+    classes = chosen_classes(tables, names, annotations) if shared is None else shared_classes(tables, shared)
     columns = zip(
         tables.image_ids.tolist(), tables.file_names, tables.widths.tolist(), tables.heights.tolist(), strict=True
     )
@@ -171,171 +110,144 @@ def _scan(
     if len(broken) == len(entries):
         raise DataError(f"{broken[0]} (no image of {annotations.name} can be used)")
     tables = tables.without_images(broken)
-    records, report = _records(tables, [entry for i, entry in enumerate(entries) if i not in broken], classes.ids)
+    table, changes = _table(tables, classes, annotations, legacy)
+    arrays = _arrays(tables, table)
+    report = _report(table, changes, arrays)
     report = replace(report, broken={str(entries[index].path): why for index, why in broken.items()})
-    return CocoSplit(records, classes, annotations, report, unused)
+    unused = unused_categories(tables, classes)
+    absent = tuple(name for name in classes.names if name not in tables.category_names)
+    return CocoSplit(Records(arrays, images), classes, annotations, report, unused, absent, table), arrays
 
 
-def _classes(tables: CocoTables, names: tuple[str, ...] | None, annotations: Path) -> tuple[Classes, tuple[str, ...]]:
-    """The classes, and the names of categories that are not used."""
-    ids = dict(zip(tables.category_names, tables.category_ids.tolist(), strict=True))
-    if names is None:
-        names = tuple(sorted(ids, key=ids.__getitem__))
-    for name in names:
-        if name not in ids:
-            hint = did_you_mean(name, ids, f"it has {_some(ids)}")
-            raise DataError(f"{annotations}: there is no category {name!r}, which 'names' asks for; {hint}")
-    return Classes.of(names, (ids[name] for name in names)), tuple(name for name in ids if name not in names)
-
-
-def _check_same_classes(split: CocoSplit, like: CocoSplit) -> None:
-    foreign = [name for name in split.unused_names if name not in like.unused_names]
-    if foreign:
+def _check_known(split: CocoSplit, like: CocoSplit) -> None:
+    foreign = next((name for name, number in split.unused.items() if number and name not in like.unused), None)
+    if foreign is not None:
+        number = split.unused[foreign]
+        boxes = "1 box is" if number == 1 else f"{number} boxes are"
         raise DataError(
-            f"{split.annotations}: {like.annotations} does not have the category {foreign[0]!r}; "
-            "give both files the same categories, or list those to use under 'names' in the data-set YAML"
+            f"{split.annotations}: {boxes} of the category {foreign!r}, which {like.annotations} does not have; rename "
+            "it, add it there, or list the categories to use under 'names' in the data-set YAML"
         )
 
 
-def _records(
-    tables: CocoTables, entries: Sequence[ImageEntry], class_ids: tuple[int, ...]
-) -> tuple[tuple[ImageRecord, ...], ScanReport]:
-    """Cleans the boxes and hands them to their images; M images, N annotations, of which n are kept."""
+def _table(
+    tables: CocoTables, classes: Classes, annotations: Path, legacy: bool
+) -> tuple[Annotations, tuple[int, Mapping[str, int]]]:
+    """Cleans the boxes; M images, A annotations, of which N are of the classes and n are kept.
+
+    Also how many boxes were clipped, and how many dropped by reason.
+    """
     # Annotations name their image by id. `owner` is its index, found by a search in the sorted ids.
     image_order = np.argsort(tables.image_ids, kind="stable")  # (M,)
-    owner = image_order[np.searchsorted(tables.image_ids, tables.annotation_images, sorter=image_order)]  # (N,)
-    labels = _labels(tables.annotation_categories, class_ids)  # (N,)
-    sizes_wh = np.stack((tables.widths, tables.heights), 1)  # (M, 2)
-    limits = sizes_wh[owner].astype(np.float64)  # (N, 2)
-    boxes, keep, clipped, dropped = _clean_boxes(tables.boxes_xywh, limits, labels >= 0)  # (N, 4), (N,)
-    rows = np.flatnonzero(keep)  # (n,)
+    owner = image_order[np.searchsorted(tables.image_ids, tables.annotation_images, sorter=image_order)]  # (A,)
+    labels = labels_of(tables.annotation_categories, classes.ids)  # (A,)
+    limits = np.stack((tables.widths, tables.heights), 1)[owner].astype(np.float64)  # (A, 2)
+    if not legacy:
+        _refuse_fractions(tables, limits, annotations)
+    groups = np.column_stack((owner, labels, tables.crowd | tables.ignored))  # (A, 3)
+    corners, outcomes = clean_boxes(tables.boxes_xywh, limits, groups, labels >= 0, drop_repeated=not legacy)
+    rows = np.flatnonzero(labels >= 0)  # (N,)
     # Ordered by image. A stable sort keeps the file's order among the boxes of one image.
-    rows = rows[np.argsort(owner[rows], kind="stable")]  # (n,)
-    boxes, crowd = boxes[rows].astype(np.float32), tables.crowd[rows]  # (n, 4), (n,)
-    records = _split_rows(entries, owner[rows], boxes, labels[rows], crowd)
-    empty = sum(len(record.labels) == 0 for record in records)
-    return records, ScanReport(len(entries), len(rows), empty, int(crowd.sum()), clipped, dropped)
+    rows = rows[np.argsort(owner[rows], kind="stable")]  # (N,)
+    kept = np.flatnonzero(outcomes[rows] <= CLIPPED)  # (n,)
+    table = Annotations(
+        *(tables.annotation_ids[rows], owner[rows], labels[rows], tables.boxes_xywh[rows], tables.areas[rows]),
+        *(tables.crowd[rows], tables.ignored[rows], outcomes[rows]),
+        kept=kept,
+        boxes_xyxy=corners[rows[kept]].astype(np.float32),
+    )
+    return table, counts(outcomes)
 
 
-def _split_rows(
-    entries: Iterable[ImageEntry],
-    owner: np.ndarray,
-    boxes: np.ndarray,
-    labels: np.ndarray,
-    crowd: np.ndarray,
-) -> tuple[ImageRecord, ...]:
-    """Records, one for each of M images, whose arrays are views.
-
-    Args:
-        owner: `(n,)` index of each row's image, ascending.
-        boxes, labels, crowd: `(n, 4)`, `(n,)`, `(n,)`.
-    """
-    entries = list(entries)
-    # The rows of image i are bounds[i] to bounds[i + 1], an empty range where it has none.
-    bounds = np.searchsorted(owner, np.arange(len(entries) + 1)).tolist()  # M + 1 numbers
-    return tuple(
-        ImageRecord(
-            *(entry.image_id, entry.path, entry.width, entry.height),
-            *(boxes[start:end], labels[start:end], crowd[start:end]),
+def _refuse_fractions(tables: CocoTables, limits: np.ndarray, annotations: Path) -> None:
+    """Refuses a file whose boxes are all given in fractions of their image."""
+    sized = (tables.boxes_xywh[:, 2:] > 0).all(1)  # (A,)
+    small = normalised(tables.boxes_xywh, limits)  # (A,)
+    if sized.any() and small[sized].all():
+        row = int(np.flatnonzero(small)[0])
+        raise DataError(
+            f"{annotations}: all boxes lie between 0 and 1, such as {tables.boxes_xywh[row].tolist()} of annotation "
+            f"{tables.annotation_ids[row]}: they look like fractions of the image; multiply them by its width and "
+            "height, since COCO's bbox is [x, y, width, height] in pixels"
         )
-        for entry, start, end in zip(entries, bounds[:-1], bounds[1:], strict=True)
+
+
+def _arrays(tables: CocoTables, table: Annotations) -> dict[str, np.ndarray]:
+    """What a split consists of, as arrays: see `Records`, and the columns of the table."""
+    names = [name.encode(errors="surrogateescape") for name in tables.file_names]
+    kept = table.kept  # (n,)
+    return {
+        "image_ids": tables.image_ids,
+        "widths": tables.widths,
+        "heights": tables.heights,
+        "name_bytes": np.frombuffer(b"".join(names), np.uint8),
+        "name_ends": np.cumsum([len(name) for name in names]).astype(np.int64),
+        # The rows of image i are bounds[i] to bounds[i + 1], an empty range where it has none.
+        "bounds": np.searchsorted(table.images[kept], np.arange(len(names) + 1)).astype(np.int64),
+        "boxes_xyxy": table.boxes_xyxy,
+        "box_labels": table.labels[kept],
+        "box_crowd": table.crowd[kept] | table.ignored[kept],
+        **{f"table_{name}": getattr(table, name) for name in _TABLE},
+    }
+
+
+def _report(table: Annotations, changes: tuple[int, Mapping[str, int]], arrays: Mapping[str, np.ndarray]) -> ScanReport:
+    """Counts what was kept; `changes` is how many boxes were clipped, and dropped by reason."""
+    crowd, ignored = table.crowd[table.kept], table.ignored[table.kept]  # (n,)
+    limits = np.stack((arrays["widths"], arrays["heights"]), 1)[table.images]  # (N, 2)
+    clipped, dropped = changes
+    return ScanReport(
+        images=len(arrays["image_ids"]),
+        boxes=len(table.kept),
+        images_without_boxes=int((np.diff(arrays["bounds"]) == 0).sum()),
+        crowd=int(crowd.sum()),
+        clipped=clipped,
+        dropped=dropped,
+        ignored=int((ignored & ~crowd).sum()),
+        notes=_notes(table, limits),
     )
 
 
-def _labels(categories: np.ndarray, class_ids: tuple[int, ...]) -> np.ndarray:
-    """Category ids `(N,)` to classes `(N,)`, -1 for those that are not used."""
-    order = np.argsort(class_ids)  # (nc,)
-    # An id above all others would be found at nc, which is no class.
-    position = np.searchsorted(np.asarray(class_ids)[order], categories).clip(max=len(class_ids) - 1)  # (N,)
-    labels = order[position]  # (N,): the right class, or that of the next greater id
-    return np.where(np.asarray(class_ids)[labels] == categories, labels, -1).astype(np.int64)  # (N,)
-
-
-def _clean_boxes(
-    boxes_xywh: np.ndarray, limits_wh: np.ndarray, used: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, int, dict[str, int]]:
-    """Clips boxes to their images and finds those that cannot be trained on.
+def _notes(table: Annotations, limits: np.ndarray) -> tuple[str, ...]:
+    """What a person ought to look at.
 
     Args:
-        boxes_xywh: `(N, 4)` left, top, width, height in pixels; any values.
-        limits_wh: `(N, 2)` width and height of each box's image, pixels.
-        used: `(N,)` whether the box's category is one of the classes.
-
-    Returns:
-        Corners `(N, 4)`, which rows to keep `(N,)`, how many of these were clipped, how many were dropped by reason.
+        limits: `(N, 2)` width and height of each annotation's image, pixels.
     """
-    finite = np.isfinite(boxes_xywh).all(1)  # (N,)
-    corners = np.where(finite[:, None], boxes_xywh, 0.0)  # (N, 4) xywh
-    corners[:, 2:] += corners[:, :2]  # now xyxy
-    bounds = np.tile(limits_wh, 2)  # (N, 4): width, height, width, height
-    inside = np.clip(corners, 0.0, bounds)  # (N, 4) xyxy
-    size = np.where(finite[:, None], boxes_xywh[:, 2:], 0.0)  # (N, 2)
-    reasons = {  # each (N,)
-        "of unused categories": ~used,
-        "not finite": ~finite,
-        "inverted": (size < 0).any(1),
-        "of no area": (size == 0).any(1),
-        # What is left has no width or no height, as float32, which is what training sees: (N, 1, 2) sides.
-        "outside the image": (np.diff(inside.astype(np.float32).reshape(-1, 2, 2), axis=1) <= 0).any((1, 2)),
-    }
-    # A box is counted once, under the first reason that holds.
-    keep = np.ones(len(corners), bool)  # (N,)
-    dropped = {}
-    for reason, rows in reasons.items():
-        if number := int((keep & rows).sum()):
-            dropped[reason] = number
-        keep &= ~rows
-    clipped = int((keep & (np.abs(inside - corners) > CLIP_TOLERANCE).any(1)).sum())
-    return inside, keep, clipped, dropped
+    small = normalised(table.boxes_xywh, limits)  # (N,)
+    if not small.any():
+        return ()
+    boxes = "1 box looks like a fraction" if small.sum() == 1 else f"{small.sum()} boxes look like fractions"
+    return (f"{boxes} of the image, not like pixels (annotation {table.ids[small][0]} first); check them",)
 
 
-def _to_cache(split: CocoSplit) -> dict[str, Any]:
-    """A split as JSON values."""
-    records = split.records
-    report = {name: getattr(split.report, name) for name in ScanReport.__dataclass_fields__}
+def _facts(split: CocoSplit, records: Records) -> dict[str, Any]:
+    """What of a split is no array."""
     return {
-        "files": _fingerprint((record.path for record in records), split.report.broken),
+        "files": _fingerprint(records, split.report),
         "names": split.classes.names,
         "category_ids": split.classes.ids,
-        "unused_names": split.unused_names,
-        "report": report | {"dropped": dict(split.report.dropped), "broken": dict(split.report.broken)},
-        "images": [[r.image_id, str(r.path), r.width, r.height, len(r.labels)] for r in records],
-        "boxes": np.concatenate([record.boxes_xyxy for record in records]).ravel().tolist(),
-        "labels": np.concatenate([record.labels for record in records]).tolist(),
-        "crowd": np.concatenate([record.crowd for record in records]).astype(int).tolist(),
+        "unused": dict(split.unused),
+        "absent": split.absent,
+        "report": asdict(split.report),
     }
 
 
-def _from_cache(key: str, annotations: Path) -> CocoSplit | None:
+def _from_cache(key: str, annotations: Path, images: Path) -> CocoSplit | None:
     """The split as an earlier scan left it; None if there is none or a file has changed since."""
-    content = read_scan(key)
-    if content is None:
+    stored = read_scan(key)
+    if stored is None:
         return None
-    try:
-        entries = [ImageEntry(number, name, Path(name), w, h) for number, name, w, h, _ in content["images"]]
-        if _fingerprint((entry.path for entry in entries), content["report"]["broken"]) != content["files"]:
-            return None
-        owner = np.repeat(np.arange(len(entries)), [row[4] for row in content["images"]])
-        boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
-        labels, crowd = np.array(content["labels"], np.int64), np.array(content["crowd"], bool)
-        if not len(owner) == len(boxes) == len(labels) == len(crowd):
-            return None
-        records = _split_rows(entries, owner, boxes, labels, crowd)
-        names, ids, unused = (tuple(content[name]) for name in ("names", "category_ids", "unused_names"))
-        return CocoSplit(records, Classes.of(names, ids), annotations, ScanReport(**content["report"]), unused)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    arrays, facts = stored.arrays, stored.facts
+    table = Annotations(**{name: arrays[f"table_{name}"] for name in _TABLE}, boxes_xyxy=arrays["boxes_xyxy"])
+    report = ScanReport(**{**facts["report"], "notes": tuple(facts["report"]["notes"])})
+    classes = Classes.of(facts["names"], facts["category_ids"])
+    records = Records(arrays, images, (scan_file(key), stored.digest))
+    if _fingerprint(records, report) != facts["files"]:
         return None
+    return CocoSplit(records, classes, annotations, report, facts["unused"], tuple(facts["absent"]), table)
 
 
-def _fingerprint(paths: Iterable[Path], broken: Mapping[str, str]) -> str:
+def _fingerprint(records: Records, report: ScanReport) -> str:
     """Of the images in use, and of the broken ones: these may be repaired."""
-    return files_fingerprint((*paths, *map(Path, broken)))
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _some(names: Iterable[str], limit: int = 8) -> str:
-    names = list(names)
-    return ", ".join(map(repr, names[:limit])) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return files_fingerprint((*records.paths(), *map(Path, report.broken)))

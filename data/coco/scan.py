@@ -1,30 +1,20 @@
-"""Check that every image of a data set can be used, once: the result is kept until something changes.
-
-The cache is JSON under `scans/` in the user's cache folder, named by the annotation file's content. It is valid only
-while every image file has the size and modification time that it had. Where the folder cannot be written there is none.
-"""
+"""Check that every image of a data set can be used, and fingerprints that tell whether its files have changed."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from data.errors import DataError, ImageError
 from data.media.image import check_image, stored_size
 from data.media.limits import MAX_PIXELS
-from files.atomic import LEFTOVER_AGE_S, remove_leftovers, write_json
-from files.cache import cache_folder
-
-_CACHE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -130,27 +120,3 @@ def file_state(path: Path) -> str:
     except (OSError, ValueError):
         return "missing"
     return f"{status.st_size}|{status.st_mtime_ns}"
-
-
-def read_scan(key: str) -> dict[str, Any] | None:
-    """What `write_scan` kept under `key`; None if there is nothing, or nothing readable."""
-    try:
-        content = json.loads(_scan_file(key).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(content, dict) or content.get("version") != _CACHE_VERSION:
-        return None
-    return content
-
-
-def write_scan(key: str, content: dict[str, Any]) -> None:
-    """Keep the result of a scan, in one piece or not at all."""
-    file = _scan_file(key)
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(file.parent, LEFTOVER_AGE_S)
-        write_json(file, {"version": _CACHE_VERSION} | content, separators=(",", ":"))
-
-
-def _scan_file(key: str) -> Path:
-    return cache_folder() / "scans" / f"{key}.json"

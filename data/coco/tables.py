@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import chain
+from os.path import normpath
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +28,9 @@ class CocoTables:
         category_ids (K,) int64, category_names: the categories.
         annotation_ids, annotation_images, annotation_categories (N,) int64: ids as they stand in the file.
         boxes_xywh (N, 4) float64: left, top, width, height in pixels; any values, they are not checked here.
-        crowd (N,) bool.
+        areas (N,) float64: as stated (of a mask, often), square pixels; nan where none or nonsense is stated.
+        crowd (N,) bool: `iscrowd`.
+        ignored (N,) bool: `ignore`.
     """
 
     image_ids: np.ndarray
@@ -40,7 +43,9 @@ class CocoTables:
     annotation_images: np.ndarray
     annotation_categories: np.ndarray
     boxes_xywh: np.ndarray
+    areas: np.ndarray
     crowd: np.ndarray
+    ignored: np.ndarray
 
     def without_images(self, rows: Collection[int]) -> CocoTables:
         """The same without some of the images (row numbers) and their annotations."""
@@ -59,7 +64,9 @@ class CocoTables:
             annotation_images=self.annotation_images[boxes],
             annotation_categories=self.annotation_categories[boxes],
             boxes_xywh=self.boxes_xywh[boxes],
+            areas=self.areas[boxes],
             crowd=self.crowd[boxes],
+            ignored=self.ignored[boxes],
         )
 
 
@@ -77,13 +84,17 @@ def read_coco_bytes(file: Path) -> bytes:
         raise DataError(f"{file}: cannot read the annotation file: {error.strerror}") from None
 
 
-def parse_coco(content: bytes, file: Path) -> CocoTables:
+def parse_coco(content: bytes, file: Path, *, legacy: bool = False) -> CocoTables:
     """Decode and check an annotation file's structure: keys, types, ids that are unique and refer to something.
+
+    Args:
+        legacy: take what was taken once: a key twice in an object, of which the last one counts, and two images that
+            are one file; and do not read `ignore`.
 
     Raises:
         DataError: one line that names the file, the entry and the remedy.
     """
-    sections = _sections(content, file)
+    sections = _sections(content, file, legacy)
     images = _Table(file, "images", sections["images"])
     categories = _Table(file, "categories", sections["categories"])
     annotations = _Table(file, "annotations", sections["annotations"])
@@ -96,27 +107,49 @@ def parse_coco(content: bytes, file: Path) -> CocoTables:
     annotation_ids = annotations.unique_ids()
     annotations.refers("image_id", annotation_images, image_ids, "images")
     annotations.refers("category_id", annotation_categories, category_ids, "categories")
+    category_names, named = categories.strings("name"), np.arange(len(category_ids))
+    if len(set(category_names)) < len(category_names):
+        named = categories.without_unused_twins(category_names, np.isin(category_ids, annotation_categories))
+    if not legacy:
+        images.distinct_files("file_name")
     return CocoTables(
         image_ids=image_ids,
         file_names=images.strings("file_name"),
         widths=images.sizes("width"),
         heights=images.sizes("height"),
-        category_ids=category_ids,
-        category_names=categories.strings("name", unique=True),
+        category_ids=category_ids[named],
+        category_names=[category_names[index] for index in named],
         annotation_ids=annotation_ids,
         annotation_images=annotation_images,
         annotation_categories=annotation_categories,
         boxes_xywh=annotations.boxes("bbox"),
+        areas=annotations.areas("area"),
         crowd=annotations.flags("iscrowd"),
+        ignored=np.zeros(len(annotation_ids), bool) if legacy else annotations.flags("ignore"),
     )
 
 
-def _sections(content: bytes, file: Path) -> dict[str, list[Any]]:
+class _RepeatedKey(dict[str, Any]):
+    """An object of the JSON in which a key stands twice, so that the first value is lost."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        seen: set[str] = set()
+        # `add` returns None: the first key that is there already.
+        self.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    return values if len(values) == len(pairs) else _RepeatedKey(pairs)
+
+
+def _sections(content: bytes, file: Path, legacy: bool) -> dict[str, list[Any]]:
     """The three lists of a COCO file."""
     if not content:
         raise DataError(f"{file}: the annotation file is empty (0 bytes); export it again")
     try:
-        document = json.loads(content)
+        document = json.loads(content, object_pairs_hook=None if legacy else _object)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"{file}, {where}: broken JSON: {error.msg}; export the annotations again") from None
@@ -125,6 +158,10 @@ def _sections(content: bytes, file: Path) -> dict[str, list[Any]]:
     if not isinstance(document, dict):
         raise DataError(
             f"{file}: not a COCO annotation file: {_kind(document)} instead of an object; export it as COCO JSON"
+        )
+    if isinstance(document, _RepeatedKey):
+        raise DataError(
+            f"{file}: '{document.key}' stands there twice, and only one of them would count; put their entries together"
         )
     for key in ("images", "annotations", "categories"):
         if key not in document:
@@ -143,6 +180,8 @@ class _Table:
         self.file, self.section, self.rows = file, section, rows
         if not set(map(type, rows)) <= {dict}:
             index = next(index for index, row in enumerate(rows) if type(row) is not dict)
+            if isinstance(rows[index], _RepeatedKey):
+                self._fail(index, f"has the key '{rows[index].key}' twice; keep the right one")
             self._fail(index, f"is {_kind(rows[index])}; it must be an object")
 
     def unique_ids(self) -> np.ndarray:
@@ -172,18 +211,49 @@ class _Table:
             self._fail(index, f"has the {key} {values[index]!r}; give the image's {key} in pixels")
         return np.array(values, np.int64)
 
-    def strings(self, key: str, *, unique: bool = False) -> list[str]:
+    def strings(self, key: str) -> list[str]:
         values = self._column(key, {str}, "a text")
         if not all(values):
             self._fail(values.index(""), f"has an empty '{key}'")
-        if unique and len(set(values)) < len(values):
-            index = next(index for index, value in enumerate(values) if value in values[:index])
-            self._fail(index, f"has the {key} {values[index]!r}, which another entry has too; rename or merge them")
         return values
 
+    def without_unused_twins(self, names: list[str], used: np.ndarray) -> np.ndarray:
+        """Rows to keep, where categories share a name: the used one, else the first.
+
+        Roboflow writes a root without boxes that often has the name of a class.
+
+        Args:
+            used: `(K,)` whether a category has annotations.
+        """
+        kept: dict[str, int] = {}
+        for index, name in enumerate(names):
+            if name in kept and used[kept[name]] and used[index]:
+                self._fail(index, f"has the name {name!r}, which another entry has too; rename or merge them")
+            if name not in kept or used[index]:
+                kept[name] = index
+        return np.array(sorted(kept.values()), np.int64)
+
+    def distinct_files(self, key: str) -> None:
+        """Refuse two images that are one file: each would teach the other's objects as background."""
+        seen: dict[str, int] = {}
+        for index, name in enumerate(map(normpath, self.strings(key))):
+            other = self.rows[seen.setdefault(name, index)]
+            if seen[name] != index:
+                self._fail(
+                    index,
+                    f"has the file {self.rows[index][key]!r}, which id {other['id']} has too; give each picture one "
+                    "entry, and its boxes the id of that entry",
+                )
+
+    def areas(self, key: str) -> np.ndarray:
+        """`(N,)` float64; nan where there is no number of at least 0."""
+        numbers = [value if type(value) in (int, float) else np.nan for value in (row.get(key) for row in self.rows)]
+        areas = self._as_float(numbers)
+        return np.where(np.isfinite(areas) & (areas >= 0), areas, np.nan)
+
     def flags(self, key: str) -> np.ndarray:
-        """0 or 1, 0 where the key is missing."""
-        values = [row.get(key, 0) for row in self.rows]
+        """0 or 1; 0 where the key is missing or null."""
+        values = [0 if value is None else value for value in (row.get(key) for row in self.rows)]
         if not set(map(type, values)) <= {int, bool} or not set(values) <= {0, 1}:
             index = next(i for i, v in enumerate(values) if type(v) not in (int, bool) or v not in (0, 1))
             self._fail(index, f"has the {key} {values[index]!r}; it must be 0 or 1")
@@ -226,7 +296,7 @@ class _Table:
         try:
             return np.array(values, np.float64)
         except OverflowError:  # whole numbers of more than 308 digits
-            return np.array([value if abs(value) < 1e300 else np.inf for value in values], np.float64)
+            return np.array([np.inf if abs(value) >= 1e300 else value for value in values], np.float64)
 
     def _fail(self, index: int, message: str) -> NoReturn:
         row = self.rows[index]

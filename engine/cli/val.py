@@ -42,3 +42,5 @@ def _print_tables(result: EvalResult, per_class: bool) -> None:
     if per_class:
         print(f"{class_table(result.metrics)}\n")
     print(result.speed_line())
+    for note in result.notes:
+        print(f"note: {note}")

@@ -9,8 +9,9 @@ import contextlib
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ from engine.errors import EngineError
 from files.classes import Classes
 
 if TYPE_CHECKING:
-    from data.coco.records import CocoSplit
+    from data.coco.split import CocoSplit
+    from data.coco.truth import Truth
 
 # name: (IoU, area in square pixels of the original image, detections per image and class), in pycocotools' order
 FIGURES: dict[str, tuple[str, str, int]] = {
@@ -40,6 +42,7 @@ FIGURES: dict[str, tuple[str, str, int]] = {
     "ARm": ("0.50:0.95", "32² to 96²", 100),
     "ARl": ("0.50:0.95", "> 96²", 100),
 }
+COUNTED = 100  # detections of a class in an image that COCO's figures look at
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)  # where pycocotools samples precision
 
 
@@ -63,12 +66,20 @@ class CocoMetrics:
         classes: one entry per class, in class order.
         precision50: `(nc, 101)` precision at IoU 0.5 over `RECALL_POINTS`; nan for a class without annotations.
         images: how many images were evaluated.
+        max_det, at_max_det: where more detections than COCO's 100 were asked for: how many, and AP and AR with them.
     """
 
     figures: Mapping[str, float]
     classes: tuple[ClassMetrics, ...]
     precision50: np.ndarray
     images: int
+    max_det: int = COUNTED
+    at_max_det: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether there is an object to find, without which no figure has a value."""
+        return not math.isnan(self.ap)
 
     @property
     def ap(self) -> float:
@@ -104,29 +115,41 @@ class GroundTruth:
         if classes is None:
             categories = {entry["id"]: entry["name"] for entry in content["categories"]}
             classes = Classes.of(categories.values(), categories)
-        self.classes = classes
-        known = [image["id"] for image in content["images"]] if image_ids is None else image_ids
-        self.image_ids = set(known)
-        entries = _evaluated(content.get("annotations", []), self.image_ids, set(classes.ids))
-        self._coco = _index(self.image_ids, classes.ids, entries)
-        self._counts = [
-            (len({entry["image_id"] for entry in entries if entry["category_id"] == i}), self._instances(i))
-            for i in classes.ids
-        ]
+        known = {image["id"] for image in content["images"]} if image_ids is None else {*image_ids}
+        self._prepare(known, classes, _evaluated(content.get("annotations", []), known, {*classes.ids}))
 
-    def _instances(self, category_id: int) -> int:
-        return len(self._coco.getAnnIds(catIds=[category_id], iscrowd=False))
+    def _prepare(self, image_ids: set[int], classes: Classes, entries: list[dict[str, Any]]) -> None:
+        """Indexes the annotations, entries as pycocotools wants them."""
+        self.image_ids, self.classes = image_ids, classes
+        self._coco = _index(image_ids, classes.ids, entries)
+        objects = Counter((e["category_id"], e["image_id"]) for e in entries if not e["iscrowd"])
+        occurrences = Counter(i for i, _ in {(e["category_id"], e["image_id"]) for e in entries})
+        instances: Counter[int] = Counter()
+        for (category_id, _), number in objects.items():
+            instances[category_id] += number
+        self._counts = [(occurrences[i], instances[i]) for i in classes.ids]
+        self.crowded_images = len({image_id for (_, image_id), number in objects.items() if number > COUNTED})
+        """Images with more objects of a class than detections are counted."""
 
-    def measure(self, detections: Sequence[Mapping[str, Any]]) -> CocoMetrics:
+    @property
+    def objects(self) -> int:
+        """How many annotations have to be found; crowds do not."""
+        return sum(instances for _, instances in self._counts)
+
+    def measure(self, detections: Sequence[Mapping[str, Any]], *, max_det: int = COUNTED) -> CocoMetrics:
         """The figures of `detections`, a COCO-results list: image_id, category_id, bbox (x, y, w, h in px), score.
+
+        Args:
+            max_det: beside COCO's figures, which count 100 detections of a class in an image, AP and AR with as many
+                as this, where it is more.
 
         Raises:
             EngineError: a detection names an image or a category that is not evaluated.
         """
-        for field, known in (("image_id", self.image_ids), ("category_id", set(self.classes.ids))):
-            unknown = next((d[field] for d in detections if d[field] not in known), None)
+        for key, known in (("image_id", self.image_ids), ("category_id", set(self.classes.ids))):
+            unknown = next((d[key] for d in detections if d[key] not in known), None)
             if unknown is not None:
-                raise EngineError(f"detections: {field} {unknown} is not in the annotations; use the ids of their JSON")
+                raise EngineError(f"detections: {key} {unknown} is not in the annotations; use the ids of their JSON")
         results = [
             {
                 "id": number,
@@ -141,6 +164,7 @@ class GroundTruth:
         ]
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(self._coco, _index(self.image_ids, self.classes.ids, results), "bbox")
+            evaluation.params.maxDets = [1, 10, COUNTED, *([max_det] if max_det > COUNTED else [])]
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -150,8 +174,8 @@ class GroundTruth:
         """The figures of a finished evaluation; 10 IoU thresholds, 101 recall points, nc classes."""
         # pycocotools sorts the category ids; ours are in class order.
         order = {category_id: row for row, category_id in enumerate(evaluation.params.catIds)}
-        # (10, 101, nc, 4 ranges of area, 3 limits of detections). Taken are all areas and 100 detections.
-        precision = evaluation.eval["precision"][:, :, [order[i] for i in self.classes.ids], 0, -1]  # (10, 101, nc)
+        # (10, 101, nc, 4 ranges of area, 3 or 4 limits of detections). Taken are all areas and 100 detections.
+        precision = evaluation.eval["precision"][:, :, [order[i] for i in self.classes.ids], 0, 2]  # (10, 101, nc)
         precision = np.where(precision < 0, np.nan, precision)  # -1 marks a class without annotations
         classes = tuple(
             ClassMetrics(
@@ -163,23 +187,39 @@ class GroundTruth:
             name: math.nan if value < 0 else float(value) for name, value in zip(FIGURES, evaluation.stats, strict=True)
         }
         precision50 = np.ascontiguousarray(precision[0].T)  # (nc, 101), at IoU 0.50
-        return CocoMetrics(figures, classes, precision50, len(self.image_ids))
+        metrics = CocoMetrics(figures, classes, precision50, len(self.image_ids))
+        if len(evaluation.params.maxDets) == 3:
+            return metrics
+        more = {"AP": evaluation.eval["precision"][..., 0, 3], "AR": evaluation.eval["recall"][..., 0, 3]}
+        means = {name: _mean_of_known(values) for name, values in more.items()}
+        return replace(metrics, max_det=evaluation.params.maxDets[3], at_max_det=means)
 
 
 class CocoEvaluator(GroundTruth):
-    """The ground truth of a data-set split, with its records at hand for other measures.
+    """The truth of a data-set split, with its records at hand for other measures.
 
     Attributes:
         records: image id -> the split's record (boxes in pixels of the original image).
+        differences: in which boxes the annotation file as it is differs from the truth of the scan; '' where in none.
     """
 
-    def __init__(self, split: CocoSplit) -> None:
-        super().__init__(
-            split.annotations,
-            image_ids=[record.image_id for record in split.records],
-            classes=split.classes,
-        )
+    def __init__(self, split: CocoSplit, *, as_filed: bool = False) -> None:
+        """
+        Args:
+            split: from `load_coco`.
+            as_filed: measure against the annotation file as it is, not against what the scan made of it.
+        """
+        assert split.table is not None
+        truth = split.table.as_filed() if as_filed else split.table.scanned()
         self.records = {record.image_id: record for record in split.records}
+        ids = np.array([*self.records])  # (M,), in the records' order
+        self._prepare({*self.records}, split.classes, _entries(truth, ids, split.classes))
+        self.differences = "" if as_filed else split.table.differences()
+        self._split = split
+
+    def as_filed(self) -> CocoEvaluator:
+        """The same split, measured against its annotation file as it is."""
+        return CocoEvaluator(self._split, as_filed=True)
 
 
 def coco_average_precision(
@@ -193,21 +233,46 @@ def coco_average_precision(
 
 def figures_table(metrics: CocoMetrics) -> str:
     """The twelve figures as text, '-' where one is undefined."""
-    rows = [(name, *FIGURES[name], _shown(value)) for name, value in metrics.figures.items()]
+    rows = [(name, *FIGURES[name], shown(value)) for name, value in metrics.figures.items()]
     return tabulate(rows, headers=("", "IoU", "area", "detections", "value"), disable_numparse=True)
 
 
 def class_table(metrics: CocoMetrics) -> str:
     """Images, annotations, AP50 and AP of every class as text, the mean over classes first."""
     total = sum(entry.instances for entry in metrics.classes)
-    rows = [("all", metrics.images, total, _shown(metrics.ap50), _shown(metrics.ap))]
-    rows += [(e.name, e.images, e.instances, _shown(e.ap50), _shown(e.ap)) for e in metrics.classes]
+    rows = [("all", metrics.images, total, shown(metrics.ap50), shown(metrics.ap))]
+    rows += [(e.name, e.images, e.instances, shown(e.ap50), shown(e.ap)) for e in metrics.classes]
     headers = ("class", "images", "instances", "AP50", "AP")
     return tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * 4))
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """A figure as text, '-' where it is undefined."""
     return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _entries(truth: Truth, image_ids: np.ndarray, classes: Classes) -> list[dict[str, Any]]:
+    """Annotations as pycocotools wants them. Ids begin at 1, because it takes a match with id 0 for no match."""
+    columns = (truth.images, truth.labels, truth.boxes_xywh, truth.areas, truth.crowd)
+    return [
+        {
+            "id": number,
+            "image_id": int(image_ids[image]),
+            "category_id": classes.ids[label],
+            "bbox": box,
+            "area": area,
+            "iscrowd": int(crowd),
+        }
+        for number, (image, label, box, area, crowd) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True), start=1
+        )
+    ]
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    """Over the classes that have annotations; pycocotools marks the others with -1."""
+    known = values[values > -1]
+    return float(known.mean()) if known.size else math.nan
 
 
 def _evaluated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from data.loading.loader import Batch, ImageMeta
 from engine.device import Compute
-from engine.metrics.coco import CocoEvaluator, CocoMetrics
+from engine.metrics.coco import COUNTED, CocoEvaluator, CocoMetrics, shown
 from engine.metrics.confusion import ConfusionMatrix
 from engine.postprocess import select_boxes
 from engine.targets import targets_of
@@ -69,6 +70,7 @@ class EvalResult:
         samples: the first batches, for pictures.
         confusion: over all images, of the boxes detect.py would draw.
         folder: the run's folder, where there is one.
+        notes: what the figures alone do not say, a sentence each; empty without `report`.
     """
 
     metrics: CocoMetrics
@@ -78,6 +80,7 @@ class EvalResult:
     samples: list[Sample]
     confusion: ConfusionMatrix
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def speed_line(self) -> str:
         """The timings as one line."""
@@ -97,6 +100,7 @@ def evaluate(
     precision: torch.dtype = torch.float32,
     progress: bool = True,
     keep_batches: int = 3,
+    report: bool = False,
 ) -> EvalResult:
     """Runs `model` over `loader` and measures it against `evaluator`'s annotations.
 
@@ -111,6 +115,7 @@ def evaluate(
         precision: float32, or the type that torch.autocast runs the network in.
         progress: show a bar.
         keep_batches: how many first batches `samples` holds.
+        report: say in `notes` where other figures would be fair too, with these.
     """
     run = _Run(evaluator, _Stopwatch(device))
     compute = Compute(device, precision)
@@ -132,7 +137,7 @@ def evaluate(
             run.add_batch(batch.metas, found, shown)
             if number < keep_batches:
                 run.samples.append(Sample(batch, shown))
-    return run.result()
+    return run.result(max_det if report else None)
 
 
 def _without_damaged(found: Sequence[Tensor], metas: Sequence[ImageMeta]) -> list[Tensor]:
@@ -188,16 +193,39 @@ class _Run:
             self.confusion.update(in_image(visible, meta), record.boxes_xyxy, record.labels, record.crowd)
         self.images += len(metas)
 
-    def result(self) -> EvalResult:
+    def result(self, max_det: int | None) -> EvalResult:
+        """What was found; notes where the most boxes of an image are given."""
         images = max(self.images, 1)
+        # More detections than COCO's 100 only make a difference where there are more objects.
+        counted = max_det if max_det is not None and self.evaluator.crowded_images else COUNTED
+        metrics = self.evaluator.measure(self.detections, max_det=counted)
         return EvalResult(
-            metrics=self.evaluator.measure(self.detections),
+            metrics=metrics,
             detections=self.detections,
             losses={name: float(total / images) for name, total in self.loss_sums.items()},
             speed_ms={stage: 1e3 * seconds / images for stage, seconds in self.stopwatch.seconds.items()},
             samples=self.samples,
             confusion=self.confusion,
+            notes=() if max_det is None else tuple(self._notes(metrics)),
         )
+
+    def _notes(self, metrics: CocoMetrics) -> Iterator[str]:
+        evaluator = self.evaluator
+        if not metrics.is_defined:
+            yield "AP is undefined: the split has no object to find"
+        if evaluator.differences:
+            filed = evaluator.as_filed().measure(self.detections)
+            if not math.isclose(filed.ap, metrics.ap, abs_tol=1e-9):
+                yield (
+                    f"AP is {shown(filed.ap)} and AP50 {shown(filed.ap50)} against the annotation file as it is; "
+                    f"measured here is without its mistakes: {evaluator.differences}"
+                )
+        if evaluator.crowded_images:
+            images = f"{evaluator.crowded_images} picture{'s' * (evaluator.crowded_images > 1)}"
+            more = ", ".join(f"{name} {shown(value)}" for name, value in metrics.at_max_det.items())
+            yield f"more than {COUNTED} objects of a class in {images}, of which COCO's figures can count {COUNTED}" + (
+                f"; with {metrics.max_det} detections: {more}" if more else ""
+            )
 
 
 def in_image(predictions: Tensor, meta: ImageMeta) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import partial
 
 import torch
 
@@ -40,7 +39,8 @@ def validate(options: ValOptions) -> EvalResult:
     config = load_dataset_config(_data_yaml(options, detector))
     (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
     split = _load_split(config, options, detector)
-    log.info("%s: %s", options.task, split.report.summary())
+    for line in split.report.lines():
+        log.info("%s: %s", options.task, line)
     loader = build_loader(
         split,
         imgsz=imgsz,
@@ -61,6 +61,7 @@ def validate(options: ValOptions) -> EvalResult:
         iou_thres=options.iou_thres,
         max_det=options.max_det,
         precision=compute.precision,
+        report=True,
     )
     if options.save_json:
         write_predictions(result.detections, folder / "predictions.json")
@@ -77,20 +78,30 @@ def _data_yaml(options: ValOptions, detector: Detector) -> str:
 
 
 def _load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -> CocoSplit:
-    """The split of `--task`, its classes in the order of the checkpoint."""
+    """The split of `--task`, its classes those of the checkpoint, by name.
+
+    The data set may lack some, and have others of which there is no box, or which `names` leaves out.
+    """
     part = getattr(config, options.task)
     if part is None:
         raise EngineError(f"{config.file}: has no '{options.task}' split; add one, or choose another --task")
-    load = partial(load_coco, part.annotations, part.images, max_pixels=options.max_pixels, strict=options.strict)
-    split = load(names=config.names)
-    if split.classes.names == detector.classes.names:
+    split = load_coco(
+        part.annotations,
+        part.images,
+        names=config.names,
+        like=detector.classes,
+        max_pixels=options.max_pixels,
+        strict=options.strict,
+    )
+    known = {*detector.classes.names}
+    if config.names is None:
+        unknown, missing = {name for name, number in split.unused.items() if number}, {*split.absent}
+    else:
+        unknown, missing = {*config.names} - known, known - {*config.names}
+    if not unknown and (config.names is None or not missing):
         return split
-    if set(split.classes.names) == set(detector.names):
-        return load(names=detector.classes.names)
-    unknown = sorted(set(split.classes.names) - set(detector.names))
-    missing = sorted(set(detector.names) - set(split.classes.names))
     difference = "; ".join(
-        f"{what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+        f"{what} {', '.join(sorted(names)[:3])}{' ...' if len(names) > 3 else ''}"
         for what, names in ((f"{options.weights} does not know", unknown), ("the data set lacks", missing))
         if names
     )

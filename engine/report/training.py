@@ -26,6 +26,8 @@ def draw_training_batch(batch: Batch, names: Sequence[str], path: Path) -> None:
 def finish_report(result: EvalResult, names: Sequence[str], folder: Path, *, plots: bool) -> None:
     """Prints the figures of the best weights; draws the curves of the run and the validation pictures."""
     log.info("\n%s\n\n%s\n\n%s", figures_table(result.metrics), class_table(result.metrics), result.speed_line())
+    for note in result.notes:
+        log.info("note: %s", note)
     if plots:
         plot_results(folder / RESULTS, folder / "results.png")
         save_pictures(result, names, folder)

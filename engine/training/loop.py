@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from data.coco.overlap import shared_pictures_line
 from engine.device import memory_usage
 from engine.errors import EngineError
 from engine.metrics.evaluate import EvalResult, evaluate
@@ -73,8 +74,16 @@ def fitness(figures: Mapping[str, float]) -> float:
 
 def _announce(training: Training) -> None:
     options, data, learner = training.options, training.data, training.learner
-    log.info("data: %s", data.train.report.summary())
-    log.info("validation: %s", data.val.report.summary())
+    for name, split in (("data", data.train), ("validation", data.val)):
+        for line in split.report.lines():
+            log.info("%s: %s", name, line)
+    if line := shared_pictures_line(data.train, data.val):
+        log.info("validation: %s", line)
+    if not data.evaluator.objects and training.rules.truth == "scan":
+        log.info(
+            "validation: no object to find, so AP is undefined: best.pt is the last epoch's, and --patience does not "
+            "count"
+        )
     log.info(
         "model: %s, %d classes, %.2f M parameters, %.1f GFLOPs",
         options.cfg or options.weights,
@@ -170,7 +179,7 @@ def _postfix(training: Training, sums: Mapping[str, Tensor], batches: int) -> st
     return f"{means} lr {training.learner.rate:.5f} {memory_usage(training.learner.compute.device)}"
 
 
-def _validate(training: Training, model: Detector, progress: float) -> EvalResult:
+def _validate(training: Training, model: Detector, progress: float, *, report: bool = False) -> EvalResult:
     learner = training.learner
     return evaluate(
         model,
@@ -179,6 +188,7 @@ def _validate(training: Training, model: Detector, progress: float) -> EvalResul
         device=learner.compute.device,
         criterion=partial(learner.criterion, progress=progress),
         precision=learner.compute.precision,
+        report=report,
     )
 
 
@@ -189,8 +199,12 @@ def _recorded(result: EvalResult) -> dict[str, float]:
 
 
 def _is_best(training: Training, result: EvalResult) -> bool:
-    """Says how good an epoch is, and remembers the best one."""
+    """Says how good an epoch is, and remembers the best one; an undefined AP decides nothing: the last one is best."""
     progress, metrics = training.progress, result.metrics
+    if not metrics.is_defined and training.rules.truth == "scan":
+        progress.best_epoch = progress.epoch  # the last one, from which --patience counts
+        log.info("    AP undefined  (%d images)", metrics.images)
+        return True
     score = fitness(metrics.figures)
     improved = score > progress.best_fitness
     if improved:
@@ -215,7 +229,7 @@ def _tell_interruption(training: Training) -> None:
 def _finish(training: Training) -> EvalResult:
     """Measures and reports the best weights, and notes that all is done."""
     detector = load_detector(training.best, training.learner.compute.device)
-    result = _validate(training, detector.to(memory_format=training.learner.compute.layout), 1.0)
+    result = _validate(training, detector.to(memory_format=training.learner.compute.layout), 1.0, report=True)
     finish_report(result, training.data.classes.names, training.folder, plots=not training.options.noplots)
     save_finished(training)
     log.info("best of epoch %d: %s", training.progress.best_epoch + 1, training.best)

@@ -17,6 +17,7 @@ ALLOWED = {
     "bias_warmup": ("unstated", "all"),
     "interpolation": ("linear", "area"),
     "level_balance": ("stride", "position"),
+    "truth": ("scan", "file"),
 }
 """The values that each rule may have; a new training gets the first."""
 
@@ -32,11 +33,15 @@ class Rules:
         interpolation: how validation pictures shrink, "linear" or "area"; see `data.loading.dataset.SHRINKING`.
         level_balance: whether a loss weighs the head's levels by their "stride", or by their "position", as if the
             finest always stood first.
+        truth: what is measured against, "scan", the boxes as the scan cleans and reports them, or "file", the
+            annotation file as it is. Under "file", too, `ignore` is not read, a box may be learnt from twice, and an
+            undefined AP counts as 0.
     """
 
     bias_warmup: str = ALLOWED["bias_warmup"][0]
     interpolation: str = ALLOWED["interpolation"][0]
     level_balance: str = ALLOWED["level_balance"][0]
+    truth: str = ALLOWED["truth"][0]
 
     @classmethod
     def current(cls) -> Rules:
@@ -47,7 +52,7 @@ class Rules:
     def before_they_were_stored(cls, options: TrainOptions) -> Rules:
         """Those of a training with these options that began before any rule was kept."""
         bias_warmup = "unstated" if began_from_kernels(options) else "all"
-        return cls(bias_warmup=bias_warmup, interpolation="area", level_balance="position")
+        return cls(bias_warmup=bias_warmup, interpolation="area", level_balance="position", truth="file")
 
     def gains(self) -> dict[str, float]:
         """What a head's criterion must know of them, beside its hyperparameters."""

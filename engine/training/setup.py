@@ -54,18 +54,26 @@ def chosen_hyperparameters(options: TrainOptions) -> Hyperparameters:
     return parse_hyperparameters({**hyp.as_dict(), "label_smoothing": options.label_smoothing}, "--label-smoothing")
 
 
-def load_splits(dataset: DatasetConfig, options: TrainOptions) -> tuple[CocoSplit, CocoSplit]:
+def load_splits(dataset: DatasetConfig, options: TrainOptions, rules: Rules) -> tuple[CocoSplit, CocoSplit]:
     """Training and validation split, the second with the classes of the first.
 
     Raises:
         DataError: see `load_coco`.
         EngineError: there is no box to learn from.
     """
-    load = partial(load_coco, max_pixels=options.max_pixels, strict=options.strict)
-    train = load(dataset.train.annotations, dataset.train.images, names=dataset.names)
+    load = partial(
+        load_coco,
+        names=dataset.names,
+        legacy=rules.truth == "file",
+        max_pixels=options.max_pixels,
+        strict=options.strict,
+    )
+    train = load(dataset.train.annotations, dataset.train.images)
     val = load(dataset.val.annotations, dataset.val.images, like=train)
-    if not any(len(record.boxes_xyxy) for record in train.records):
-        raise EngineError(f"{dataset.train.annotations}: no box is left to learn from; check its annotations")
+    report = train.report
+    if not (report.boxes if rules.truth == "file" else report.objects):
+        crowds = f" ({report.boxes} are crowds, or to be ignored)" if report.boxes else ""
+        raise EngineError(f"{train.annotations}: no box is left to learn from{crowds}; check its annotations")
     return train, val
 
 
@@ -100,7 +108,7 @@ def load_data(
         rect=options.rect,
     )
     val_loader = loader(val, batch_size=2 * options.batch_size, rect=True)
-    return TrainingData(train, val, train_loader, val_loader, CocoEvaluator(val))
+    return TrainingData(train, val, train_loader, val_loader, CocoEvaluator(val, as_filed=rules.truth == "file"))
 
 
 def build_detector(options: TrainOptions, classes: Classes, pretrained: SourceWeights | None) -> Detector:

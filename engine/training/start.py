@@ -58,7 +58,7 @@ def _begun(options: TrainOptions) -> Training:
     pretrained = load_source(options.weights) if options.weights else None
     hyp = chosen_hyperparameters(options)
     rules = Rules.current()
-    splits = load_splits(dataset, options)
+    splits = load_splits(dataset, options, rules)
     model = build_detector(options, splits[0].classes, pretrained)
     (imgsz,) = fit_to_stride((options.imgsz,), model.size_divisor)
     options = replace(options, imgsz=imgsz)
@@ -77,7 +77,7 @@ def _resumed(request: ResumeOptions) -> Training:
     seed_generators(saved.options.seed)
     dataset = load_dataset_config(saved.options.data)
     options = with_defaults(saved.options, dataset)
-    splits = load_splits(dataset, options)
+    splits = load_splits(dataset, options, saved.rules)
     model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
     hyp = bind_hyperparameters(saved.hyp, model.head, options)
     model = _placed(model, options, compute)

@@ -255,12 +255,45 @@ def test_a_second_split_keeps_the_classes_of_the_first(folder: Any) -> None:
     val = load(folder, like=train)
     assert val.classes == Classes(train.classes.names, (2, 1))
     assert [r.labels.tolist() for r in val.records] == [r.labels.tolist() for r in train.records]
+
+
+def test_a_second_split_may_lack_categories_and_have_others_without_boxes(folder: Any) -> None:
     folder.category(9, "bird")
+    folder.category(0, "animals")
+    train = load(folder)
+    assert train.classes == Classes(("animals", "dog", "bird", "cat"), (0, 7, 9, 30))
+    # A root that is another one, the classes in another order, one that is not there, and one that nothing is of.
+    folder.document["categories"] = [
+        {"id": 0, "name": "things", "supercategory": "none"},
+        {"id": 9, "name": "cat", "supercategory": "things"},
+        {"id": 4, "name": "dog", "supercategory": "things"},
+        {"id": 5, "name": "fish", "supercategory": "things"},
+    ]
+    for entry in folder.document["annotations"]:
+        entry["category_id"] = {30: 9, 7: 4}[entry["category_id"]]
+    val = load(folder, like=train)
+    # Each id is one category's. That of "dog" is the file's, and where an id is taken a new one is found.
+    assert val.classes == Classes(train.classes.names, (10, 4, 11, 9))
+    assert val.absent == ("animals", "bird")
+    assert dict(val.unused) == {"things": 0, "fish": 0}
+    assert [r.labels.tolist() for r in val.records] == [r.labels.tolist() for r in train.records]
+    assert not val.report.dropped
+
+    folder.box(5, 5, [1, 1, 5, 5])
     message = failure(folder, like=train)
-    assert "'bird'" in message
-    assert "same categories" in message
-    folder.document["categories"] = [{"id": 1, "name": "cat"}, {"id": 2, "name": "hound"}]
-    assert "no category 'dog'" in failure(folder, like=train)
+    assert "1 box is of the category 'fish', which" in message
+    assert str(train.annotations) in message
+    # With `names` in the data-set YAML, others are dropped and counted.
+    assert dict(load(folder, names=train.classes.names, like=train).report.dropped) == {"of unused categories": 1}
+    # A caller that gives classes sees for itself.
+    assert dict(load(folder, like=train.classes).unused) == {"things": 0, "fish": 1}
+
+
+def test_of_categories_with_one_name_the_used_one_counts(folder: Any) -> None:
+    folder.document["categories"].insert(0, {"id": 0, "name": "cat", "supercategory": "none"})
+    split = load(folder)
+    assert split.classes == Classes(("dog", "cat"), (7, 30))
+    assert [r.labels.tolist() for r in split.records] == [[1, 0], [0], []]
 
 
 def test_a_category_left_out_on_purpose_is_no_disagreement(folder: Any) -> None:

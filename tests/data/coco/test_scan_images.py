@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -93,27 +93,57 @@ def test_the_same_size_at_another_time_invalidates(folder: Any, scans: list[Path
     assert len(scans) == 2
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda text: "",
-        lambda text: text[: len(text) // 2],
-        lambda text: "[]",
-        lambda text: "{}",
-        lambda text: json.dumps(json.loads(text) | {"version": -1}),
-        lambda text: json.dumps(json.loads(text) | {"labels": [0]}),
-        lambda text: json.dumps(json.loads(text) | {"images": 3}),
-        lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "report"}),
-    ],
-)
-def test_a_spoilt_cache_is_rewritten(folder: Any, cache_folder: Path, scans: list[Path], spoil: Any) -> None:
+def test_any_change_of_the_cache_is_noticed_and_it_is_made_anew(
+    folder: Any, cache_folder: Path, scans: list[Path]
+) -> None:
+    folder.box(5, 7, [1, 1, 5, 5], iscrowd=1)
     first = load(folder)
     (file,) = (cache_folder / "scans").iterdir()
-    whole = file.read_text()
-    file.write_text(spoil(whole))
-    assert_same(first, load(folder))
-    assert len(scans) == 2
-    assert file.read_text() == whole
+    whole = file.read_bytes()
+    changed = [
+        b"",
+        whole[: len(whole) // 2],
+        whole + b"0",
+        b"{}",
+        whole[::-1],
+        whole.replace(b'"boxes": 4', b'"boxes": "4"'),
+    ]
+    positions = np.random.default_rng(0).integers(0, len(whole), 60).tolist()
+    changed += [whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in positions]
+    for count, content in enumerate(changed, start=2):
+        file.write_bytes(content)
+        assert content != whole
+        assert_same(first, load(folder))
+        assert len(scans) == count, f"change {count} was not noticed"
+        assert file.read_bytes() == whole
+
+
+def test_records_of_a_cache_go_to_other_processes_as_the_name_of_the_file(folder: Any, cache_folder: Path) -> None:
+    folder.image(77, 30, 30)
+    folder.document["images"][-1]["file_name"] = "ä.png"
+    (folder.images / "077.png").rename(folder.images / "ä.png")
+    records = load(folder).records
+    packed = pickle.dumps(records)
+    assert len(packed) < 500
+    assert b"005.png" not in packed
+    received = pickle.loads(packed)  # noqa: S301 - our own, as spawning would
+    assert [record.path for record in received] == [record.path for record in records]
+    assert received[3].path.name == "ä.png"
+    np.testing.assert_array_equal(received[0].boxes_xyxy, records[0].boxes_xyxy)
+    (file,) = (cache_folder / "scans").iterdir()
+    file.unlink()
+    with pytest.raises(DataError, match=r"\.arrays: has been changed while it was in use; start again"):
+        pickle.loads(packed)  # noqa: S301
+
+
+def test_records_without_a_cache_go_to_other_processes_as_they_are(folder: Any) -> None:
+    records = load(folder, cache=False).records
+    received = pickle.loads(pickle.dumps(records))  # noqa: S301
+    assert len(received) == len(records) == 3
+    np.testing.assert_array_equal(received[-3].boxes_xyxy, records[0].boxes_xyxy)
+    assert [record.image_id for record in received[1:]] == [3, 12]
+    with pytest.raises(IndexError):
+        received[3]
 
 
 def test_nothing_else_is_left_in_the_cache_folder(folder: Any, cache_folder: Path) -> None:
@@ -127,7 +157,7 @@ def test_nothing_else_is_left_in_the_cache_folder(folder: Any, cache_folder: Pat
     assert not old.exists()
     assert young.exists(), "perhaps another process is writing it"
     young.unlink()
-    assert [file.suffix for file in (cache_folder / "scans").iterdir()] == [".json"]
+    assert [file.suffix for file in (cache_folder / "scans").iterdir()] == [".arrays"]
 
 
 def test_no_cache_where_the_folder_cannot_be_written(
