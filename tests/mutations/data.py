@@ -145,14 +145,14 @@ _LOADING = (
 )
 
 _ANNOTATIONS = (
-    *cut("data/coco/records.py", f"{_COCO}::test_records", ("corners[:, 2:] += corners[:, :2]", "pass")),
+    *cut("data/coco/boxes.py", f"{_COCO}::test_records", ("corners[:, 2:] += corners[:, :2]", "pass")),
     *cut(
-        "data/coco/records.py",
+        "data/coco/categories.py",
         f"{_COCO}::test_names_choose_classes_and_their_order",
         ("labels = order[position]", "labels = position"),
     ),
     *cut(
-        "data/coco/records.py",
+        "data/coco/boxes.py",
         f"{_COCO}::test_boxes_are_cleaned_and_counted",
         ("inside = np.clip(corners, 0.0, bounds)", "inside = corners"),
         ('"of no area": (size == 0).any(1)', '"of no area": (size < 0).any(1)'),
