@@ -237,7 +237,7 @@ class DetectionDataset(Dataset[Item | Failure]):
             self.findings[index] = Finding(index, str(error), True)
             raise
         if note:
-            self.findings[index] = Finding(index, f"{record.path}: {note}; its pixels are whole", False)
+            self.findings[index] = Finding(index, f"{record.path}: {note}; the image is used", False)
         if image.shape[:2] != (record.height, record.width):
             height, width = image.shape[:2]
             raise DataError(f"{record.path}: is {width}x{height} now, not {record.width}x{record.height}; restore it")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import io
 import stat
-import struct
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data.errors import DamagedImageError, ImageError
+from data.media.animation import PILLOW_ERRORS, count_frames
 from data.media.complaints import hear
 from data.media.limits import MAX_PIXELS
 from data.media.structure import JPEG_END, JPEG_START, PNG_START, is_complete, jpeg_scans_are_complete
@@ -29,12 +29,11 @@ IMAGE_SUFFIXES = frozenset(
 )
 """File name endings, in lower case, that are taken for pictures when a folder is listed; see also `image_suffixes`."""
 
-_PILLOW_SUFFIXES = frozenset({".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"})
+PILLOW_SUFFIXES = frozenset({".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"})
 """Endings of pictures that Pillow reads where it was built for them, or has a plug-in."""
 _TIFF_STARTS = (b"II*\x00", b"MM\x00*")
 _SIZE_IN_HEADER = {"JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF"}
 _ORIENTATION_TAG = 0x0112
-_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
 
 
 class Picture(NamedTuple):
@@ -42,7 +41,8 @@ class Picture(NamedTuple):
 
     Attributes:
         image: `(H, W, 3)` uint8, BGR, contiguous, EXIF orientation applied.
-        note: what the decoder complained about that leaves the pixels whole, such as a colour profile; "" for nothing.
+        note: what the decoder complained about that leaves the pixels whole, such as a colour profile, or that
+            frames or pages were not read; "" for nothing.
     """
 
     image: np.ndarray
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 def image_suffixes() -> frozenset[str]:
     """`IMAGE_SUFFIXES`, and those of AVIF and HEIC where this Pillow reads them."""
     prepare_decoders()
-    return IMAGE_SUFFIXES | (_PILLOW_SUFFIXES & {*Image.registered_extensions()})
+    return IMAGE_SUFFIXES | (PILLOW_SUFFIXES & {*Image.registered_extensions()})
 
 
 def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
@@ -105,7 +105,7 @@ def decode_picture(encoded: bytes | np.ndarray, path: str | Path, max_pixels: in
         raise DamagedImageError(
             f"{path}: the image is damaged ({said.damage}); copy or download it again, or take it out of the data"
         )
-    return Picture(np.ascontiguousarray(image), said.note)
+    return Picture(np.ascontiguousarray(image), said.note or _unread(encoded))
 
 
 def stored_size(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> tuple[int, int, bool]:
@@ -118,12 +118,12 @@ def stored_size(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> tuple[
     prepare_decoders()
     try:
         with Image.open(path) as header:
-            _check_pixels(header, path, max_pixels)
+            check_pixels(header.width, header.height, path, max_pixels)
             if header.format in _SIZE_IN_HEADER:
                 return header.height, header.width, _is_turned(header, path)
     except ImageError:
         raise
-    except _PILLOW_ERRORS:
+    except PILLOW_ERRORS:
         pass  # what Pillow cannot open OpenCV may decode; if not, it has the better message
     height, width = read_image(path, max_pixels).shape[:2]
     return height, width, False
@@ -170,6 +170,25 @@ def require_regular(path: Path) -> None:
         raise ImageError(f"{path}: not a file but a pipe, a device or a socket; give a picture file")
 
 
+def check_pixels(width: int, height: int, path: str | Path, max_pixels: int | None) -> None:
+    """Refuse a picture that is larger than somebody expected.
+
+    Raises:
+        ImageError: it has more than `max_pixels` pixels.
+    """
+    pixels = width * height
+    if max_pixels is not None and pixels > max_pixels:
+        raise ImageError(
+            f"{path}: has {width}x{height} = {pixels / 1e6:.0f} million pixels, more than the limit of "
+            f"{max_pixels / 1e6:g} million; scale it down, or raise the limit (--max-pixels)"
+        )
+
+
+def _unread(encoded: np.ndarray) -> str:
+    count = count_frames(encoded)
+    return f"only the first of its {count} frames or pages is read" if count > 1 else ""
+
+
 def _decode(encoded: np.ndarray, path: str | Path) -> np.ndarray | None:
     """`(H, W, 3)` uint8 BGR; None for what no decoder takes."""
     head = encoded[:12].tobytes()
@@ -194,27 +213,18 @@ def _decode_by_pillow(encoded: np.ndarray, modes: set[str] | None = None) -> np.
             if modes is not None and image.mode not in modes:
                 return None
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[..., ::-1]
-    except _PILLOW_ERRORS:
+    except PILLOW_ERRORS:
         return None
 
 
 def _check_header(encoded: np.ndarray, path: str | Path, max_pixels: int) -> None:
     try:
         with Image.open(io.BytesIO(encoded.tobytes())) as header:
-            _check_pixels(header, path, max_pixels)
+            check_pixels(header.width, header.height, path, max_pixels)
     except ImageError:
         raise
-    except _PILLOW_ERRORS:
+    except PILLOW_ERRORS:
         pass  # the decoder has the better message
-
-
-def _check_pixels(header: Image.Image, path: str | Path, max_pixels: int | None) -> None:
-    pixels = header.width * header.height
-    if max_pixels is not None and pixels > max_pixels:
-        raise ImageError(
-            f"{path}: has {header.width}x{header.height} = {pixels / 1e6:.0f} million pixels, more than the limit of "
-            f"{max_pixels / 1e6:g} million; scale it down, or raise the limit (--max-pixels)"
-        )
 
 
 def _is_turned(header: Image.Image, path: Path) -> bool:

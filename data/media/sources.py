@@ -6,56 +6,25 @@ their own that keeps the newest frame only, so that a slow detector sees the pre
 
 from __future__ import annotations
 
-import glob
 import os
-import re
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
 from data.errors import DataError, ImageError
-from data.media.image import IMAGE_SUFFIXES, decode_picture, read_image
+from data.media.animation import ANIMATED_SUFFIXES, PILLOW_ERRORS, frames_per_second, read_frames
+from data.media.containers import missing_bytes
+from data.media.download import download
+from data.media.entries import URL, Entry, Kind, find_entries
+from data.media.image import check_pixels, decode_picture, read_picture, stored_size
+from data.media.limits import MAX_PIXELS
 from data.media.live import LiveReader, open_capture, usable_fps
 
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv"}
-    | {".ts", ".webm", ".wmv"}
-)
-"""File name endings, in lower case, that are taken for videos."""
-LIST_SUFFIXES = frozenset({".streams", ".txt"})
-
-Kind = Literal["image", "video", "stream"]
-
-_URL = re.compile(r"^(https?|rtsps?|rtmps?|rtp|udp|tcp)://", re.IGNORECASE)
-_EXACT_COUNT_SUFFIXES = frozenset({".m4v", ".mov", ".mp4"})
-_DOWNLOAD_TIMEOUT_S = 30
+_EXACT_COUNT_SUFFIXES = frozenset({".avi", ".m4v", ".mov", ".mp4"})
 _NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One thing to read.
-
-    Attributes:
-        address: path, URL or webcam number, as OpenCV opens it.
-        error: why it cannot be read, when that is known before trying.
-    """
-
-    kind: Kind
-    address: str
-    error: str | None = None
-
-    @property
-    def label(self) -> str:
-        """The address without user name and password, fit for messages and file names."""
-        return re.sub(r"(?<=://)[^/@]*@", "", self.address)
 
 
 @dataclass(frozen=True)
@@ -70,6 +39,7 @@ class Frame:
         fps: frames per second of the video or stream as yielded (after `vid_stride`); 0 for a picture.
         frame_count: frames of the video as its header says, 0 where unknown; 1 for a picture.
         error: one line that says why the entry cannot be read (further).
+        note: what the decoder complained about that leaves the picture as it is, or what of the file was not read.
     """
 
     image: np.ndarray
@@ -80,6 +50,7 @@ class Frame:
     fps: float = 0.0
     frame_count: int = 0
     error: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,10 +58,18 @@ class Source:
     """An iterable of frames; may be iterated again, which starts over.
 
     Files come first and in order, live sources after them and in turns. What is broken yields a frame with `error` set.
+
+    Attributes:
+        entries: what is read.
+        vid_stride: every n-th frame of a video or stream is yielded.
+        max_pixels: larger pictures are broken.
+        skipped: how many files of which kinds a folder holds that are none of these; "" for none.
     """
 
     entries: tuple[Entry, ...]
     vid_stride: int = 1
+    max_pixels: int = MAX_PIXELS
+    skipped: str = ""
 
     def __len__(self) -> int:
         """Number of entries, a video counted once."""
@@ -102,145 +81,71 @@ class Source:
             if entry.error is not None:
                 yield _broken(entry, number, entry.error)
             elif entry.kind == "image":
-                yield _read_picture(entry, number)
+                yield _read_picture(entry, number, self.max_pixels)
             elif entry.kind == "video":
-                yield from _read_video(entry, number, self.vid_stride)
+                read = _read_animation if _is_animation(entry) else _read_video
+                yield from read(entry, number, self.vid_stride, self.max_pixels)
             else:
                 live[number] = entry
         if live:
             yield from _read_live(live, self.vid_stride)
 
 
-def open_source(source: str | Path, *, vid_stride: int = 1) -> Source:
+def open_source(source: str | Path, *, vid_stride: int = 1, max_pixels: int = MAX_PIXELS) -> Source:
     """Finds out what a `--source` means.
 
     Args:
-        source: picture, video, folder (its own files, sorted; others ignored), glob (`*`, `?`, `[]`, `**`), webcam
+        source: picture, video, folder (its own files, sorted; others skipped), glob (`*`, `?`, `[]`, `**`), webcam
             number, `rtsp://` or `http(s)://` address, or a `.txt`/`.streams` list of any of these, one a line.
         vid_stride: yield every n-th frame of a video or stream.
+        max_pixels: pictures with more are not decoded.
 
     Raises:
         DataError: nothing there, nothing readable in the folder or list, or a file of an unknown kind.
     """
     if vid_stride < 1:
         raise DataError(f"vid_stride {vid_stride}: must be at least 1")
-    text = str(source).strip()
-    path = Path(text).expanduser()
-    entries = _from_list(path) if path.suffix.lower() in LIST_SUFFIXES and not _URL.match(text) else _resolve(text)
-    return Source(tuple(entries), vid_stride)
-
-
-def _resolve(text: str, folder: Path | None = None) -> list[Entry]:
-    """The entries of anything but a list; a relative path is looked for in `folder` first."""
-    if not text:
-        raise DataError("the source is empty; name a picture, video, folder, webcam number or stream address")
-    if text.isascii() and text.isdecimal():
-        return [Entry("stream", text)]
-    if _URL.match(text):
-        return [Entry(_kind_of_url(text), text)]
-    path = Path(text).expanduser()
-    if folder is not None and (folder / path).exists():
-        path = folder / path
-    if path.is_dir():
-        return _from_folder(path)
-    if path.exists():
-        return [Entry(_kind_of_file(path), str(path))]
-    if glob.has_magic(text):
-        return _from_glob(path if folder is None or path.is_absolute() else folder / path)
-    raise DataError(f"{text}: no such file or folder; check --source")
-
-
-def _kind_of_url(url: str) -> Kind:
-    suffix = Path(urlsplit(url).path).suffix.lower()
-    if url.lower().startswith("http") and suffix in IMAGE_SUFFIXES:
-        return "image"
-    return "video" if url.lower().startswith("http") and suffix in VIDEO_SUFFIXES else "stream"
-
-
-def _kind_of_file(path: Path) -> Kind:
-    kind = _kind_of_suffix(path)
-    if kind is None:
-        known = " ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
-        raise DataError(f"{path}: not a known picture or video format ({known}); convert it")
-    return kind
-
-
-def _kind_of_suffix(path: Path) -> Kind | None:
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return "image"
-    return "video" if suffix in VIDEO_SUFFIXES else None
-
-
-def _media(paths: Sequence[Path]) -> list[Entry]:
-    """The pictures and videos among `paths`, sorted; hidden files (`._photo.jpg` of macOS) are none."""
-    kinds = ((path, _kind_of_suffix(path)) for path in sorted(paths) if not path.name.startswith("."))
-    return [Entry(kind, str(path)) for path, kind in kinds if kind is not None and path.is_file()]
-
-
-def _from_folder(folder: Path) -> list[Entry]:
-    try:
-        entries = _media(list(folder.iterdir()))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
-    if not entries:
-        raise DataError(f"{folder}: no picture or video in this folder; for folders within it use '{folder}/**/*'")
-    return entries
-
-
-def _from_glob(pattern: Path) -> list[Entry]:
-    entries = _media([Path(name) for name in glob.glob(str(pattern), recursive=True)])  # noqa: PTH207 (absolute too)
-    if not entries:
-        raise DataError(f"{pattern}: no picture or video matches; check --source and quote it in the shell")
-    return entries
-
-
-def _from_list(file: Path) -> list[Entry]:
-    """The entries of a list file; a line that cannot be used becomes a broken entry, the others are kept."""
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file or folder; check --source") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); check its permissions") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{file}: not a text file in UTF-8; write one source per line") from None
-    entries: list[Entry] = []
-    for number, line in enumerate(lines, 1):
-        if not line or line.startswith("#"):
-            continue
-        try:
-            entries += _resolve(line, file.parent)
-        except DataError as error:
-            entries.append(Entry("image", line, f"{file}, line {number}: {error}"))
-    if not entries:
-        raise DataError(f"{file}: the list is empty; write one picture, video, folder or stream per line")
-    return entries
+    found = find_entries(str(source))
+    return Source(tuple(found.entries), vid_stride, max_pixels, found.summary())
 
 
 def _broken(entry: Entry, number: int, error: str, index: int = 0) -> Frame:
     return Frame(_NO_IMAGE, entry.label, index, entry.kind, number, error=error)
 
 
-def _read_picture(entry: Entry, number: int) -> Frame:
+def _read_picture(entry: Entry, number: int, max_pixels: int) -> Frame:
     try:
-        image = _download(entry) if _URL.match(entry.address) else read_image(entry.address)
+        if URL.match(entry.address):
+            picture = decode_picture(download(entry.address, entry.label), entry.label, max_pixels)
+        else:
+            picture = read_picture(entry.address, max_pixels)
     except ImageError as error:
         return _broken(entry, number, str(error))
-    return Frame(image, entry.label, 0, "image", number, frame_count=1)
+    return Frame(picture.image, entry.label, 0, "image", number, frame_count=1, note=picture.note)
 
 
-def _download(entry: Entry) -> np.ndarray:
+def _is_animation(entry: Entry) -> bool:
+    return not URL.match(entry.address) and Path(entry.address).suffix.lower() in ANIMATED_SUFFIXES
+
+
+def _read_animation(entry: Entry, number: int, vid_stride: int, max_pixels: int) -> Iterator[Frame]:
+    path, index = Path(entry.address), 0
     try:
-        with urllib.request.urlopen(entry.address, timeout=_DOWNLOAD_TIMEOUT_S) as response:  # http(s) only, see _URL
-            return decode_picture(response.read(), entry.label).image
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{entry.label}: cannot be downloaded ({error}); check the address") from None
+        stored_size(path, max_pixels)
+        fps, count = frames_per_second(path)
+        for index, image in enumerate(read_frames(path)):
+            if index % vid_stride == 0:
+                yield Frame(image, entry.label, index, "video", number, usable_fps(fps) / vid_stride, count)
+    except ImageError as error:
+        yield _broken(entry, number, str(error))
+    except PILLOW_ERRORS as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        yield _broken(
+            entry, number, f"{entry.label}: frame {index + 1} cannot be decoded ({why}); copy it again", index
+        )
 
 
-def _read_video(entry: Entry, number: int, vid_stride: int) -> Iterator[Frame]:
+def _read_video(entry: Entry, number: int, vid_stride: int, max_pixels: int) -> Iterator[Frame]:
     capture = open_capture(entry.address)
     try:
         if not capture.isOpened():
@@ -249,6 +154,8 @@ def _read_video(entry: Entry, number: int, vid_stride: int) -> Iterator[Frame]:
             return
         fps = usable_fps(capture.get(cv2.CAP_PROP_FPS)) / vid_stride
         count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        check_pixels(int(width), int(height), entry.label, max_pixels)
         index = 0
         while capture.grab():
             if index % vid_stride == 0:
@@ -257,17 +164,31 @@ def _read_video(entry: Entry, number: int, vid_stride: int) -> Iterator[Frame]:
                     break
                 yield Frame(image, entry.label, index, "video", number, fps, count)
             index += 1
-        if index == 0:
-            yield _broken(entry, number, f"{entry.label}: no frame of the video can be decoded; convert it again")
-        elif index < 0.9 * count and Path(entry.address).suffix.lower() in _EXACT_COUNT_SUFFIXES:
-            message = f"{entry.label}: the video ends after {index} of {count} frames; copy it again"
-            yield _broken(entry, number, message, index)
+        if problem := _early_end(entry, index, count):
+            yield _broken(entry, number, problem, index)
+    except ImageError as error:
+        yield _broken(entry, number, str(error))
     finally:
         capture.release()
 
 
+def _early_end(entry: Entry, frames: int, count: int) -> str:
+    """Why a video ended before its end, "" where it did not; its header says `count` frames, 0 where unknown."""
+    if frames == 0:
+        return f"{entry.label}: no frame of the video can be decoded; convert it again"
+    if frames >= count > 0:
+        return ""  # a file may have lost what is no frame, such as its index
+    total = f" of {count}" if count else ""
+    if not URL.match(entry.address) and (missing := missing_bytes(Path(entry.address))):
+        return f"{entry.label}: the video ends after {frames}{total} frames: {missing} bytes are missing; copy it again"
+    # Some files hold a frame less than they say. In other containers the count is an estimate.
+    if frames < 0.9 * count and Path(entry.address).suffix.lower() in _EXACT_COUNT_SUFFIXES:
+        return f"{entry.label}: the video ends after {frames} of {count} frames; copy it again"
+    return ""
+
+
 def _is_empty(address: str) -> bool:
-    return not _URL.match(address) and os.path.getsize(address) == 0  # noqa: PTH202 (address is a str)
+    return not URL.match(address) and os.path.getsize(address) == 0  # noqa: PTH202 (address is a str)
 
 
 def _read_live(live: dict[int, Entry], vid_stride: int) -> Iterator[Frame]:

@@ -85,6 +85,8 @@ def _announce(options: DetectOptions, prediction: Prediction, loaded: bool) -> N
     if loaded:
         compute = Compute(backend.device, backend.dtype)
         print(f"{options.weights}: {len(backend.classes)} classes; {compute.describe()}")
+    if prediction.source.skipped:
+        _warn(prediction.source.skipped)
 
 
 def _follow(options: DetectOptions, prediction: Prediction, writer: DetectionWriter, broken: set[int]) -> None:
@@ -96,6 +98,8 @@ def _follow(options: DetectOptions, prediction: Prediction, writer: DetectionWri
             broken.add(found.frame.entry)
             _warn(f"error: {found.error}")
             continue
+        if found.frame.note:
+            _warn(f"warning: {found.path}: {found.frame.note}")
         position = _position(found, len(prediction.source))
         print(f"{position} {found.path}: {_counts(found)}, {found.inference_ms:.1f}ms", flush=True)
         annotated = _annotate(found, options) if options.view_img or not options.nosave else found.image

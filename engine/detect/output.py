@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
-from data.media.sources import Entry, Frame, Source
+from data.media.entries import Entry
+from data.media.sources import Frame, Source
 from engine.detections import Detections
 from engine.errors import EngineError
 from engine.options import DetectOptions

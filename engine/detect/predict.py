@@ -102,7 +102,7 @@ def predict(options: DetectOptions, backend: Backend | None = None) -> Predictio
         DataError: there is no such source; while iterating: its only file cannot be read.
         EngineError, WeightsError, ConfigError: weights, device or an option cannot be used.
     """
-    source = open_source(options.source, vid_stride=options.vid_stride)
+    source = open_source(options.source, vid_stride=options.vid_stride, max_pixels=options.max_pixels)
     if backend is None:
         device = select_device(options.device)
         dtype = detection_precision(device, half=options.half, bf16=options.bf16, fp32=options.fp32)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from data.errors import DataError
+from data.media.entries import Entry
 from data.media.live import FALLBACK_FPS, LiveReader, usable_fps
-from data.media.sources import Entry, Frame, open_source
+from data.media.sources import Frame, open_source
 
 
 def _picture(path: Path, grey: int = 100, size_hw: tuple[int, int] = (24, 32)) -> Path:
