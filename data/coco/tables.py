@@ -161,7 +161,7 @@ def _sections(content: bytes, file: Path, legacy: bool) -> dict[str, list[Any]]:
         )
     if isinstance(document, _RepeatedKey):
         raise DataError(
-            f"{file}: '{document.key}' stands there twice, and only one of them would count; put their entries together"
+            f"{file}: '{document.key}' occurs twice, and only one of them would count; put their entries together"
         )
     for key in ("images", "annotations", "categories"):
         if key not in document:

@@ -1,7 +1,7 @@
 """Pictures whose damage shows only when they are decoded: named once, remembered, and limited in number.
 
 What is remembered is one JSON file in the user's cache folder, for all data sets. An entry counts as long as its file
-has the size and modification time that it had; a file of another digest is started anew.
+has the size and modification time that it had; a file of another digest counts as empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from files.cache import cache_folder
 log = logging.getLogger(__name__)
 
 _NAMED_NOTES = 3
-"""So many pictures are named whose decoder complained without damage; some data sets consist of such."""
+"""How many pictures are named whose decoder complained without damage; some data sets consist of such."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class DetectionHead(nn.Module, ABC):
 
         Args:
             gains: the head's `hyperparameters` by name; `imgsz`, the side of the training's input in pixels; and
-                `balance_by_position` where a training goes on that weighed levels by their place, finest first.
+                `balance_by_position` where a resumed training weighed levels by their place, finest first.
         """
 
     def readable(self, logits: Sequence[Tensor]) -> Tensor:
