@@ -77,6 +77,8 @@ def read_coco_bytes(file: Path) -> bytes:
         DataError: it is missing or cannot be read.
     """
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):  # reading would wait for ever, or never end
+            raise DataError(f"{file}: not a file but a pipe, a device or a socket; correct 'annotations'")
         return file.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{file}: no such annotation file; correct 'annotations' in the data-set YAML") from None

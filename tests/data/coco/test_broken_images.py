@@ -109,6 +109,15 @@ def test_a_pipe_is_no_image(folder: Any) -> None:
         load(folder)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+@pytest.mark.parametrize("target", ["pipe", "/dev/zero"])
+def test_a_pipe_or_a_device_is_no_annotation_file(folder: Any, target: str) -> None:
+    os.mkfifo(folder.root / "pipe")
+    (folder.root / "link.json").symlink_to(folder.root / target)
+    with pytest.raises(DataError, match="not a file but a pipe"):
+        load_coco(folder.root / "link.json", folder.images, progress=False)
+
+
 def test_whole_images_say_nothing(folder: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert "broken" not in load(folder, strict=True).report.summary()
