@@ -6,12 +6,14 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from data.errors import DataError
+from data.media.complaints import hear_together
 from files.atomic import LEFTOVER_AGE_S, atomic_path, remove_leftovers
 from files.cache import VARIABLE, cache_folder
 
@@ -104,10 +106,14 @@ def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str, prog
         pixels[starts[index] : starts[index + 1]] = 0 if image is None else image.reshape(-1)
         pixels[starts[-1] + index] = image is not None
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        copies = pool.map(copy, range(len(starts) - 1))
-        for _ in tqdm(copies, desc=label, total=len(starts) - 1, unit="img", leave=False, disable=not progress):
+    count = len(starts) - 1
+    bar = partial(tqdm, desc=label, total=count, unit="img", leave=False, disable=not progress)
+    with hear_together() as decoders, ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for _ in bar(pool.map(copy, range(count)), file=decoders.terminal):
             pass
+    if decoders.complained:  # about which of them is heard one by one
+        for index in bar(range(count)):
+            copy(index)
 
 
 def _write(file: Path, starts: np.ndarray, read: Reader, progress: bool) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -47,8 +48,11 @@ class Complaints:
 def hear(decode: Callable[[], Result]) -> tuple[Result, Complaints]:
     """The result of `decode`, and what the decoders complained about meanwhile.
 
-    Lines of others who write to standard error at the same time are passed on. Threads wait for each other.
+    Lines of others who write to standard error at the same time are passed on. Threads wait for each other, unless
+    somebody hears them all together.
     """
+    if _together:
+        return decode(), Complaints()
     with _LOCK:
         original = _divert()
         if original is None:
@@ -60,6 +64,55 @@ def hear(decode: Callable[[], Result]) -> tuple[Result, Complaints]:
     return result, _sort(text) if text else Complaints()
 
 
+@contextmanager
+def hear_together() -> Iterator[Together]:
+    """Within, threads decode side by side, and `hear` does not know about which picture a decoder complains.
+
+    Afterwards `Together.complained` says whether one did: then the pictures have to be decoded once more. Not for use
+    in several threads.
+    """
+    global _together
+    with _LOCK:
+        original = _divert()
+        together = Together(None if original is None else os.dup(original))
+        _together = True  # the lock is ours: nobody may wait for it
+        try:
+            yield together
+        finally:
+            _together = False
+            text = "" if original is None else _restore(original)
+            together.close()
+            together.complained = _sort(text) != Complaints()
+
+
+class Together:
+    """See `hear_together`.
+
+    Attributes:
+        terminal: where standard error leads meanwhile, for progress bars; None for where they write anyway.
+        complained: whether any decoder did.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self.complained = False
+        self._stream = None if descriptor is None else os.fdopen(descriptor, "w", encoding="utf-8", errors="replace")
+        self.terminal = self._stream if _is_descriptor_2(sys.stderr) else None
+
+    def close(self) -> None:
+        """Ends with the pictures."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _is_descriptor_2(stream: Any) -> bool:
+    """Whether Python's standard error is the process's, and not a notebook's or a test's."""
+    try:
+        return bool(stream.fileno() == 2)
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+_together = False
 _LOCK = threading.RLock()
 _TAPES: dict[int, IO[bytes]] = {}  # by process: a forked one must not share the position in its parent's file
 

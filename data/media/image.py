@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import stat
 import warnings
 from pathlib import Path
@@ -269,7 +270,11 @@ def _truncated(path: str | Path) -> str:
 
 @functools.cache
 def prepare_decoders() -> None:
-    """Once per process: broken files are reported by exceptions, and the limit on pixels is ours alone."""
+    """Once per process: broken files are reported by exceptions, and the limit on pixels is ours alone.
+
+    Also those of videos: FFmpeg reads its level when OpenCV first opens or writes one.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     warnings.filterwarnings("ignore", module="PIL")
     Image.MAX_IMAGE_PIXELS = None
     try:

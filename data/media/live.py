@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -36,7 +35,6 @@ def usable_fps(stated: float) -> float:
 def open_capture(address: str) -> cv2.VideoCapture:
     """OpenCV's reader of a video file, URL or webcam number; may turn out not to be open."""
     # Whether it opened is reported by us, in one line; FFmpeg and OpenCV would add theirs to stderr.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     prepare_decoders()
     return cv2.VideoCapture(int(address) if address.isdecimal() else address)
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from data.errors import ImageError
-from data.media.complaints import Complaints, hear
+from data.media.complaints import Complaints, hear, hear_together
 from data.media.image import check_image, image_suffixes, read_image, read_picture, stored_size
 
 # smooth colours, so that lossy formats stay close
@@ -309,6 +309,19 @@ def test_decoders_are_heard_in_threads_each_with_its_own_picture(tmp_path: Path)
     with ThreadPoolExecutor(8) as pool:
         for number, message in enumerate(pool.map(complaint, files)):
             assert message.startswith(f"{files[number]}: ") if number % 7 == 0 else message == ""
+
+
+@pytest.mark.parametrize("kind", ["a hole in a jpeg", None])
+def test_threads_may_decode_side_by_side(tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str | None) -> None:
+    (tmp_path / "a.jpg").write_bytes(encode(photo(), "JPEG"))
+    (tmp_path / "b.jpg").write_bytes(DAMAGE[kind]() if kind else encode(photo(), "JPEG"))
+    with hear_together() as decoders, ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(lambda number: read_image(tmp_path / f"{'ab'[number % 2]}.jpg"), range(20)))
+        os.write(2, b"a line of somebody else\n")
+    assert len(images) == 20
+    assert decoders.complained == (kind is not None)
+    assert capfd.readouterr().err == "a line of somebody else\n"
+    assert hear(lambda: os.write(2, b"libpng error: x\n"))[1].damage == "libpng error: x", "one by one again"
 
 
 def test_the_limit_on_pixels_holds_before_decoding(tmp_path: Path) -> None:
