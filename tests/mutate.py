@@ -1,11 +1,12 @@
 """Cuts wires one at a time and looks whether the tests notice.
 
-    python -m tests.mutate                      every mutation of tests/mutations.py
+    python -m tests.mutate                      every mutation of tests/mutations
     python -m tests.mutate --jobs 2 ema clip    those whose file, texts or tests contain one of the words
 
 Each mutation is made in a copy of the project, never in the project itself. It is *killed* when the tests that it names
 fail, and *survives* when they pass: then a test is missing. It is *stale* when its text does not occur exactly once in
-its file, or when a test that it names is missing. The exit code is 0 only where every mutation was killed.
+its file, or when a test that it names is missing. A test that does not end in time proves nothing (*timeout*). The exit
+code is 0 only where every mutation was killed.
 
 Importing torch takes longer than most tests. So it is imported once, and every run of pytest is a fork of this process
 (Linux and macOS).
@@ -29,7 +30,8 @@ from pathlib import Path
 from tests.mutations import MUTATIONS, Mutation
 from tests.places import ROOT, SHARED
 
-TIMEOUT = 120.0  # seconds; a mutation that makes a test run for ever counts as noticed
+TIMEOUT = 300.0  # seconds
+_WORDS = ("killed", "survived", "stale", "timeout")
 _LIBRARIES = (
     *("torch", "torch.utils.data", "torch.utils.tensorboard", "torchvision.ops", "cv2", "pydantic", "PIL.ImageDraw"),
     *("matplotlib.pyplot", "pycocotools.cocoeval", "tabulate", "tqdm", "yaml", "hypothesis.strategies", "pytest"),
@@ -40,7 +42,7 @@ _PASSED, _FAILED = 0, 1  # exit codes of pytest; any other one means that no tes
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a mutation ended: killed, survived or stale; `output` is what pytest wrote."""
+    """How a mutation ended, one of `_WORDS`; `output` is what pytest wrote."""
 
     mutation: Mutation
     word: str
@@ -109,7 +111,11 @@ def run_tests(tree: Path, tests: Sequence[str], log: Path) -> int:
 def _pytest(tree: Path, tests: Sequence[str]) -> int:
     """pytest's exit code; nothing of the project that lies in ROOT is imported."""
     import pytest
+    from hypothesis import Phase, settings
 
+    # A failing example is enough, it need not be a small one.
+    settings.register_profile("mutate", phases=(Phase.explicit, Phase.generate), database=None)
+    settings.load_profile("mutate")
     os.chdir(tree)
     sys.dont_write_bytecode = True  # files of one size and second would share their bytecode
     sys.path[:] = [str(tree), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
@@ -132,14 +138,18 @@ class Pool:
     def run(self, mutations: Sequence[Mutation]) -> Iterator[Outcome]:
         """The outcomes as they come."""
         waiting = list(mutations)
-        while waiting or self.running:
-            while waiting and self.free:
-                if stale := self._start(waiting.pop(0)):
-                    yield stale
-            if outcome := self._collect():
-                yield outcome
-            else:
-                time.sleep(0.02)
+        try:
+            while waiting or self.running:
+                while waiting and self.free:
+                    if stale := self._start(waiting.pop(0)):
+                        yield stale
+                if outcome := self._collect():
+                    yield outcome
+                else:
+                    time.sleep(0.02)
+        finally:
+            for child in self.running:
+                os.killpg(child, signal.SIGKILL)
 
     def _start(self, mutation: Mutation) -> Outcome | None:
         tree = self.free[-1]
@@ -167,7 +177,7 @@ class Pool:
     def _finish(self, run: Running, code: int | None) -> Outcome:
         shutil.copyfile(ROOT / run.mutation.file, run.tree / run.mutation.file)
         self.free.append(run.tree)
-        word = {_PASSED: "survived", _FAILED: "killed", None: "killed"}.get(code, "stale")
+        word = {_PASSED: "survived", _FAILED: "killed", None: "timeout"}.get(code, "stale")
         output = (run.tree.parent / "log").read_text(errors="replace")
         return Outcome(run.mutation, word, time.monotonic() - run.start, output)
 
@@ -200,10 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         for outcome in Pool(trees).run(mutations):
             print(f"{outcome.word:8} {outcome.seconds:5.1f} s  {outcome.mutation}", flush=True)
-            if outcome.word == "stale":
+            if outcome.word in ("stale", "timeout"):
                 print(outcome.output)
             outcomes.append(outcome)
-    counts = {word: sum(outcome.word == word for outcome in outcomes) for word in ("killed", "survived", "stale")}
+    counts = {word: sum(outcome.word == word for outcome in outcomes) for word in _WORDS}
     print(", ".join(f"{count} {word}" for word, count in counts.items()), f"of {len(outcomes)} mutations")
     return 0 if counts["killed"] == len(outcomes) > 0 else 1
 

@@ -51,5 +51,5 @@ def test_the_runner_tells_killed_survived_and_stale_apart(tmp_path: Path, monkey
     words = {outcome.mutation: outcome.word for outcome in Pool([tree]).run(mutations)}
     assert [words[mutation] for mutation in mutations] == ["killed", "survived", "stale", "stale"]
     endless = Mutation("code_under_test.py", "PAUSE = 0", "PAUSE = 100", (pause,))
-    assert [outcome.word for outcome in Pool([tree], timeout=2).run([endless])] == ["killed"]
+    assert [outcome.word for outcome in Pool([tree], timeout=2).run([endless])] == ["timeout"]
     assert (tree / "code_under_test.py").read_text() == (project / "code_under_test.py").read_text()
