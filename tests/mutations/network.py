@@ -59,8 +59,12 @@ _BLOCKS = (
         "models/blocks/spconv.py",
         "tests/models/blocks/test_spconv.py::test_golden",
         ("blend(difference.sigmoid(), yr, yu)", "blend(difference.sigmoid(), yu, yr)"),
-        ("ceil_mode=True, count_include_pad=False)", "ceil_mode=True, divisor_override=4)"),
         ("nn.Conv2d(split, c2, 3, s, 1, groups=2, bias=False)", "nn.Conv2d(split, c2, 3, s, 1, bias=False)"),
+    ),
+    *cut(
+        "models/blocks/spconv.py",
+        "tests/models/blocks/test_spconv.py::test_equals_the_formulas_on_every_size",
+        ("ceil_mode=True, count_include_pad=False)", "ceil_mode=True, divisor_override=4)"),
     ),
 )
 
@@ -145,12 +149,6 @@ _READING = (
         "models/weights/unpickling.py",
         "tests/models/weights/test_foreign_refused.py::test_what_would_run_code_is_refused",
         ('raise RefusedError(f"it calls {cls.__module__}.{cls.__qualname__}")\n\n\nclass', "return None\n\n\nclass"),
-        ("        if args:\n", "        if False:\n"),
-    ),
-    *cut(
-        "models/weights/unpickling.py",
-        "tests/models/weights/test_foreign_refused.py::test_torch_functions_cannot_be_changed",
-        ('raise RefusedError(f"it changes {name!r} of a function")', "object.__setattr__(self, name, value)"),
     ),
 )
 
