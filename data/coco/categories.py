@@ -33,9 +33,9 @@ def shared_classes(tables: CocoTables, classes: Classes) -> Classes:
     """`classes` with the ids of this file. A category that it lacks keeps its id where that is free, else gets one."""
     ids = _ids(tables)
     taken = set(ids.values())
-    own = []
+    own: list[int] = []
     for name, elsewhere in zip(classes.names, classes.ids, strict=True):
-        number = ids.get(name)
+        number = ids.pop(name, None)  # a detector of other people may have a name twice; the first one is meant
         if number is None:
             number = elsewhere if elsewhere not in taken else max(taken) + 1
         taken.add(number)

@@ -131,11 +131,6 @@ class GroundTruth:
         self.crowded_images = len({image_id for (_, image_id), number in objects.items() if number > COUNTED})
         """Images with more objects of a class than detections are counted."""
 
-    @property
-    def objects(self) -> int:
-        """How many annotations have to be found; crowds do not."""
-        return sum(instances for _, instances in self._counts)
-
     def measure(self, detections: Sequence[Mapping[str, Any]], *, max_det: int = COUNTED) -> CocoMetrics:
         """The figures of `detections`, a COCO-results list: image_id, category_id, bbox (x, y, w, h in px), score.
 

@@ -211,8 +211,6 @@ class _Run:
 
     def _notes(self, metrics: CocoMetrics) -> Iterator[str]:
         evaluator = self.evaluator
-        if not metrics.is_defined:
-            yield "AP is undefined: the split has no object to find"
         if evaluator.differences:
             filed = evaluator.as_filed().measure(self.detections)
             if not math.isclose(filed.ap, metrics.ap, abs_tol=1e-9):

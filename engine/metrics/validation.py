@@ -38,9 +38,11 @@ def validate(options: ValOptions) -> EvalResult:
     detector = load_detector(options.weights, device, options.cfg)
     config = load_dataset_config(_data_yaml(options, detector))
     (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
-    split = _load_split(config, options, detector)
+    split = load_split(config, options, detector)
     for line in split.report.lines():
         log.info("%s: %s", options.task, line)
+    if not split.report.objects:
+        log.info("%s: no object to find, so AP is undefined", options.task)
     loader = build_loader(
         split,
         imgsz=imgsz,
@@ -77,7 +79,7 @@ def _data_yaml(options: ValOptions, detector: Detector) -> str:
     raise EngineError(f"{options.weights}: does not say which data set it was trained on; name one with --data")
 
 
-def _load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -> CocoSplit:
+def load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -> CocoSplit:
     """The split of `--task`, its classes those of the checkpoint, by name.
 
     The data set may lack some, and have others of which there is no box, or which `names` leaves out.

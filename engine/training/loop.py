@@ -79,7 +79,7 @@ def _announce(training: Training) -> None:
             log.info("%s: %s", name, line)
     if line := shared_pictures_line(data.train, data.val):
         log.info("validation: %s", line)
-    if not data.evaluator.objects and training.rules.truth == "scan":
+    if not data.val.report.objects and training.rules.truth == "scan":
         log.info(
             "validation: no object to find, so AP is undefined: best.pt is the last epoch's, and --patience does not "
             "count"

@@ -12,15 +12,18 @@ import numpy as np
 import pytest
 import torch
 
+from data.config import load_dataset_config
 from engine import validate
 from engine.checkpoint import save_checkpoint
 from engine.cli.run import run_cli
 from engine.cli.val import main, parse_options
 from engine.errors import EngineError
 from engine.metrics.coco import FIGURES, coco_average_precision
+from engine.metrics.validation import load_split
 from engine.options import ValOptions
 from engine.runs import recorded_data
 from models import build_model
+from models.weights.load import load_detector
 from tests.places import ROOT
 
 NAMES = ("cat", "dog")
@@ -211,3 +214,68 @@ def test_flags_and_defaults():
     assert parse_options(given.split()) == ValOptions(
         "a.pt", "c", "d", 320, 4, 0.01, 0.5, 9, "test", "cpu", 0, True, True, True, True, "p", "n", True
     )
+
+
+@pytest.mark.parametrize(
+    ("categories", "names", "message"),
+    [
+        # The file lacks a category of the checkpoint, has one that nothing is of, and other ids.
+        ({"dog": 3, "animal": 1}, None, ""),
+        ({"dog": 3, "cat": 3000, "animal": 1}, None, ""),
+        ({"cat": 1}, None, ""),
+        # With `names`, boxes of others are dropped.
+        ({"bird": 3, "cat": 1, "dog": 2}, ["dog", "cat"], ""),
+        ({"bird": 3}, ["dog", "cat"], ""),
+        ({"bird": 3, "cat": 1}, None, "does not know bird; the data set lacks dog"),
+        ({"dog": 3}, ["dog", "bird"], "does not know bird; the data set lacks cat"),
+        ({"dog": 3}, ["dog"], "the data set lacks cat"),
+    ],
+)
+def test_categories_are_matched_by_name(files, tmp_path, capsys, caplog, categories, names, message):
+    """All boxes are of the first category."""
+    content = json.loads((files / "instances.json").read_text())
+    content["categories"] = [{"id": number, "name": name} for name, number in categories.items()]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = next(iter(categories.values()))
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    split = f"{{images: {files}, annotations: all.json}}"
+    (tmp_path / "other.yaml").write_text(f"train: {split}\nval: {split}\n" + (f"names: {names}\n" if names else ""))
+    options = ValOptions(str(files / "best.pt"), data=str(tmp_path / "other.yaml"), device="cpu", workers=0)
+    detector = load_detector(options.weights, torch.device("cpu"), "")
+    if message:
+        with pytest.raises(EngineError, match=rf"other\.yaml: its classes are not those .*{message}\)"):
+            load_split(load_dataset_config(options.data), options, detector)
+        return
+    split = load_split(load_dataset_config(options.data), options, detector)
+    assert split.classes.names == NAMES
+    assert len(set(split.classes.ids)) == 2
+    used = next(iter(categories))
+    labels = [NAMES.index(used)] if used in NAMES else []
+    assert [record.labels.tolist() for record in split.records] == [labels] * 3
+    assert split.report.dropped == ({} if labels else {"of unused categories": 3})
+
+
+@pytest.mark.slow
+def test_the_second_figure_and_what_coco_cannot_count_are_notes(files, tmp_path, capsys):
+    content = json.loads((files / "instances.json").read_text())
+    content["annotations"][0]["bbox"] = [-500, -500, 570, 570]
+    for number in range(101):
+        box = [number % 25, number // 25 * 9, 3 + number % 7, 5]
+        content["annotations"].append({"id": 50 + number, "image_id": 502, "category_id": 4, "bbox": box})
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    split = f"{{images: {files}, annotations: all.json}}"
+    (tmp_path / "other.yaml").write_text(f"train: {split}\nval: {split}\n")
+    flags = ("--weights", files / "best.pt", "--data", tmp_path / "other.yaml", "--workers", 0, "--device", "cpu")
+    for more, expected in (((), "; with 300 detections: AP 0.*, AR 0.*"), (("--max-det", 100), "")):
+        assert call(*flags, *more, "--project", tmp_path) == 0
+        notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+        assert re.fullmatch(
+            r"note: AP is 0\.\d{3} and AP50 0\.\d{3} against the annotation file as it is; measured here is without "
+            r"its mistakes: 1 clipped to the image \(annotation 0\)",
+            notes[0],
+        )
+        assert re.fullmatch(
+            rf"note: more than 100 objects of a class in 1 picture, of which COCO's figures can count 100{expected}",
+            notes[1],
+        )
+        assert len(notes) == 2
