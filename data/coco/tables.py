@@ -132,7 +132,7 @@ def parse_coco(content: bytes, file: Path, *, legacy: bool = False) -> CocoTable
 
 
 class _RepeatedKey(dict[str, Any]):
-    """An object of the JSON in which a key stands twice, so that the first value is lost."""
+    """An object of the JSON in which a key occurs twice, so that the first value is lost."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)

@@ -101,9 +101,9 @@ def test_some_boxes_in_fractions_are_named(folder: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"annotations": [', '"annotations": [], "annotations": [', "'annotations' stands there twice"),
-        ('"images": [', '"images": [], "images": [', "'images' stands there twice"),
-        ('"categories": [', '"info": {}, "info": {}, "categories": [', "'info' stands there twice"),
+        ('"annotations": [', '"annotations": [], "annotations": [', "'annotations' occurs twice"),
+        ('"images": [', '"images": [], "images": [', "'images' occurs twice"),
+        ('"categories": [', '"info": {}, "info": {}, "categories": [', "'info' occurs twice"),
         ('"bbox": [2, 4', '"bbox": [0, 0, 1, 1], "bbox": [2, 4', "annotations[0] (id 1) has the key 'bbox' twice"),
         ('"file_name": "003', '"file_name": "a", "file_name": "003', "images[1] (id 3) has the key 'file_name' twice"),
         ('"name": "dog"', '"name": "dog", "name": "dog"', "categories[1] (id 7) has the key 'name' twice"),
