@@ -170,11 +170,6 @@ class CocoSplit:
     absent: tuple[str, ...] = ()
     table: Annotations | None = None
 
-    @property
-    def unused_names(self) -> tuple[str, ...]:
-        """The names of `unused`."""
-        return tuple(self.unused)
-
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"

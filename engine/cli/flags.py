@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field
 from typing import Any
 
-from engine.flag import NON_NEGATIVE, POSITIVE, UNIT_INTERVAL, Flag, Numbers, flag_name, flags_of
+from engine.flag import POSITIVE, UNIT_INTERVAL, Flag, Numbers, flag_name, flags_of
 
 
 def options_parser(options: type, prog: str, description: str) -> argparse.ArgumentParser:
@@ -41,7 +41,6 @@ def argument_type(numbers: Numbers) -> Callable[[str], Any]:
 
 
 positive_int = argument_type(POSITIVE)
-non_negative_int = argument_type(NON_NEGATIVE)
 unit_interval = argument_type(UNIT_INTERVAL)
 
 

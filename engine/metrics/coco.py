@@ -48,7 +48,7 @@ RECALL_POINTS = np.linspace(0.0, 1.0, 101)  # where pycocotools samples precisio
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class: images it occurs in, annotations that are no crowd, and its AP (nan where it has no annotation)."""
+    """One class: images it occurs in, annotations without crowds, and its AP (nan where it has no annotation)."""
 
     name: str
     images: int
@@ -215,15 +215,6 @@ class CocoEvaluator(GroundTruth):
     def as_filed(self) -> CocoEvaluator:
         """The same split, measured against its annotation file as it is."""
         return CocoEvaluator(self._split, as_filed=True)
-
-
-def coco_average_precision(
-    annotations: Path | Mapping[str, Any],
-    detections: Sequence[Mapping[str, Any]],
-    image_ids: Iterable[int] | None = None,
-) -> CocoMetrics:
-    """Measures a COCO-results list against a COCO JSON (or its content); see `GroundTruth`."""
-    return GroundTruth(annotations, image_ids=image_ids).measure(detections)
 
 
 def figures_table(metrics: CocoMetrics) -> str:

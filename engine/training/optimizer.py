@@ -8,7 +8,7 @@ from, see `new_groups`. A resumed one has the groups that it began with: see `st
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,23 +43,18 @@ def new_groups(model: nn.Module, optimizer: str, rules: Rules, taken: TransferRe
     """The groups of a training that begins.
 
     A block's `rate_factors` (own parameter or child -> factor) set the pace of its parameters. It may state other ones,
-    for SGD, whose steps follow the gradients' size: `finetune_rate_factors` where it took a plain convolution's kernel
-    over, and `continued_rate_factors` where it came along as it was, its own parameters trained (default: as after a
-    takeover). Each block gets what happened to it.
+    `finetune_rate_factors`, for SGD, whose steps follow the gradients' size: they apply where the block took weights
+    over, its own or a plain convolution's. Each block gets what happened to it.
 
     Args:
         taken: what the model took over; None where it starts from initial values.
     """
-    attributes: dict[str, tuple[str, ...]] = {}
+    finetuned: set[str] = set()
     if taken is not None and optimizer == "SGD":
         for transfer in taken.transfers:
             if transfer.outcome is not Outcome.LEFT:
-                attributes.update(dict.fromkeys(transfer.keys, _FROM_PLAIN if transfer.from_plain else _CONTINUED))
-    return _grouped(model, _stated_factors(model, attributes), rules)
-
-
-_FROM_PLAIN = ("finetune_rate_factors", "rate_factors")
-_CONTINUED = ("continued_rate_factors", *_FROM_PLAIN)
+                finetuned.update(transfer.keys)
+    return _grouped(model, _stated_factors(model, finetuned), rules)
 
 
 def groups_before_they_were_stored(model: nn.Module, options: TrainOptions) -> tuple[Group, ...]:
@@ -67,26 +62,24 @@ def groups_before_they_were_stored(model: nn.Module, options: TrainOptions) -> t
 
     All blocks had the pace for pretrained kernels where a checkpoint was given, whatever they took from it.
     """
-    finetune = began_from_kernels(options)
-    names = (name for name, _ in model.named_parameters())
-    factors = _stated_factors(model, dict.fromkeys(names, _FROM_PLAIN) if finetune else {})
-    return _grouped(model, factors, Rules.before_they_were_stored(options))
+    finetuned = {name for name, _ in model.named_parameters()} if began_from_kernels(options) else set()
+    return _grouped(model, _stated_factors(model, finetuned), Rules.before_they_were_stored(options))
 
 
-def _stated_factors(model: nn.Module, attributes: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def _stated_factors(model: nn.Module, finetuned: Set[str]) -> dict[str, float]:
     """Full parameter name -> factor, from the blocks that ask for one.
 
     Args:
-        attributes: by parameter name, the attributes that may state its factor, the first that there is counts;
-            `rate_factors` for all others.
+        finetuned: the parameters for which `finetune_rate_factors` count, where the block has them.
     """
     factors: dict[str, float] = {}
     for path, module in model.named_modules():
         for own, _ in module.named_parameters():
             name = f"{path}.{own}" if path else own
-            candidates = attributes.get(name, ("rate_factors",))
-            stated = next((each for each in candidates if hasattr(module, each)), None)
-            for part, factor in getattr(module, stated).items() if stated else ():
+            stated: Mapping[str, float] = getattr(module, "rate_factors", {})
+            if name in finetuned:
+                stated = getattr(module, "finetune_rate_factors", stated)
+            for part, factor in stated.items():
                 if own == part or own.startswith(f"{part}."):
                     factors[name] = factor
     return factors

@@ -22,13 +22,11 @@ class Match:
 
     Attributes:
         size: how many numbers it brings along, 0 where it cannot be taken over.
-        from_plain: by way of a plain convolution: what the unit has beyond that stays neutral.
     """
 
     outcome: Outcome
     how: str
     size: int = 0
-    from_plain: bool = False
 
 
 _PARTIAL = Match(Outcome.LEFT, "the checkpoint has only a part of it")
@@ -49,7 +47,7 @@ def match_units(source: Unit | None, target: Unit) -> Match:
         return _PARTIAL
     if shape != target.kernel_shape:
         return _OTHER_SHAPE
-    return Match(Outcome.CONVERTED, how, math.prod(shape), from_plain=True)
+    return Match(Outcome.CONVERTED, how, math.prod(shape))
 
 
 def _match_same_block(source: Unit, target: Unit) -> Match:

@@ -26,7 +26,6 @@ class Transfer:
         outcome, how: what became of them, and for people how, or why not.
         keys: their names in the detector's state dict.
         numbers: how many numbers they are.
-        from_plain: they are a block that took a plain convolution over: what it has beyond one is neutral yet.
     """
 
     row: int
@@ -34,7 +33,6 @@ class Transfer:
     how: str
     keys: tuple[str, ...]
     numbers: int
-    from_plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,6 @@ class TransferReport:
     def keys(self, outcome: Outcome) -> list[str]:
         """State-dict keys of the detector with that outcome."""
         return [key for transfer in self.transfers if transfer.outcome is outcome for key in transfer.keys]
-
-    def summary(self) -> str:
-        """One line with counts."""
-        counts = ", ".join(f"{len(self.keys(outcome))} {outcome.value}" for outcome in Outcome)
-        return f"of {sum(len(transfer.keys) for transfer in self.transfers)} tensors {counts}"
 
     def table(self) -> str:
         """Counts by outcome and reason, as text."""

@@ -77,7 +77,7 @@ def _take_rows(taken: _Taken, own: Rows, given: Rows, partners: Mapping[int, int
                 taken.used.update(f"model.{partner}.{path}{name}" for name in there.tensors)
             keys = tuple(f"model.{row}.{path}{name}" for name in unit.tensors)
             numbers = sum(tensor.numel() for tensor in unit.tensors.values())
-            taken.transfers.append(Transfer(row, match.outcome, match.how, keys, numbers, match.from_plain))
+            taken.transfers.append(Transfer(row, match.outcome, match.how, keys, numbers))
 
 
 def _rows_by_class(model: Detector, source: SourceWeights, units: Mapping[str, Unit]) -> HeadTakeover | None:

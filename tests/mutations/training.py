@@ -168,13 +168,12 @@ _PARTS = (
         "engine/training/optimizer.py",
         f"{_OPTIMIZER}::test_pretrained_kernels_allow_another_pace_under_sgd",
         (' and optimizer == "SGD"', ""),
-        ('_FROM_PLAIN = ("finetune_rate_factors", "rate_factors")', '_FROM_PLAIN = ("rate_factors",)'),
+        ("if name in finetuned:", "if False:"),
     ),
     *cut(
         "engine/training/optimizer.py",
         f"{_OPTIMIZER}::test_the_pace_follows_from_what_was_taken_over",
         ("if transfer.outcome is not Outcome.LEFT:", "if True:"),
-        ("_FROM_PLAIN if transfer.from_plain else _CONTINUED", "_FROM_PLAIN"),
     ),
     *cut(
         "engine/training/setup.py",

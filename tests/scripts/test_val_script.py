@@ -18,12 +18,13 @@ from engine.checkpoint import save_checkpoint
 from engine.cli.run import run_cli
 from engine.cli.val import main, parse_options
 from engine.errors import EngineError
-from engine.metrics.coco import FIGURES, coco_average_precision
+from engine.metrics.coco import FIGURES
 from engine.metrics.validation import load_split
 from engine.options import ValOptions
 from engine.runs import recorded_data
 from models import build_model
 from models.weights.load import load_detector
+from tests.engine.metrics.measured import coco_average_precision
 from tests.places import ROOT
 
 NAMES = ("cat", "dog")

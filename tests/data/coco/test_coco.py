@@ -237,7 +237,7 @@ def test_names_choose_classes_and_their_order(folder: Any) -> None:
     folder.category(1, "bird")
     folder.box(5, 1, [1, 1, 5, 5])
     split = load(folder, names=["cat", "bird"])
-    assert (split.classes.names, split.classes.ids, split.unused_names) == (("cat", "bird"), (30, 1), ("dog",))
+    assert (split.classes.names, split.classes.ids, tuple(split.unused)) == (("cat", "bird"), (30, 1), ("dog",))
     np.testing.assert_array_equal(split.records[0].labels, [0, 1])
     assert dict(split.report.dropped) == {"of unused categories": 2}
     message = failure(folder, names=["cat", "drog"])

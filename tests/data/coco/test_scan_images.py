@@ -21,7 +21,7 @@ def load(folder: Any, **options: Any) -> CocoSplit:
 def assert_same(first: CocoSplit, second: CocoSplit) -> None:
 
     assert first.classes == second.classes
-    assert first.unused_names == second.unused_names
+    assert tuple(first.unused) == tuple(second.unused)
     assert first.report == second.report
     for one, other in zip(first.records, second.records, strict=True):
         assert (one.image_id, one.path, one.width, one.height) == (

@@ -14,6 +14,7 @@ from engine.cli import run as cli
 from engine.cli.train import parse_options
 from engine.device import detection_precision, precision_of, select_device
 from engine.errors import EngineError
+from engine.flag import NON_NEGATIVE
 from engine.options import TrainOptions
 from models.errors import ConfigError
 
@@ -52,7 +53,7 @@ def test_interrupt() -> None:
     ("kind", "good", "bad"),
     [
         (flags.positive_int, {"1": 1, "640": 640}, ["0", "-1", "1.5", "x"]),
-        (flags.non_negative_int, {"0": 0}, ["-1", "nan"]),
+        (flags.argument_type(NON_NEGATIVE), {"0": 0}, ["-1", "nan"]),
         (flags.unit_interval, {"0": 0.0, "1": 1.0, ".25": 0.25}, ["1.1", "-0.1", "nan", "x"]),
     ],
 )

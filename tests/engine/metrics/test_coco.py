@@ -12,9 +12,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from engine.errors import EngineError
-from engine.metrics.coco import FIGURES, GroundTruth, class_table, coco_average_precision, figures_table
+from engine.metrics.coco import FIGURES, GroundTruth, class_table, figures_table
 from files.classes import Classes
 from tests import places
+from tests.engine.metrics.measured import coco_average_precision
 
 BCCD = places.BCCD / "annotations" / "instances_val.json"
 HALF_FOUND = 51 / 101  # AP of a class of which the first half is found: recall points 0 to 0.5 have precision 1

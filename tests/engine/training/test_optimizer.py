@@ -25,9 +25,9 @@ def optimizer_of(model: nn.Module, name: str = "SGD", taken: TransferReport | No
     return build_optimizer(model, new_groups(model, name, Rules.current(), taken), name, HYP, 0.01)
 
 
-def report(model: nn.Module, outcome: Outcome, from_plain: bool = False) -> TransferReport:
+def report(model: nn.Module, outcome: Outcome) -> TransferReport:
     """Everything of the model has the same outcome."""
-    return TransferReport((Transfer(0, outcome, "", tuple(model.state_dict()), 0, from_plain),), (), False)
+    return TransferReport((Transfer(0, outcome, "", tuple(model.state_dict()), 0),), (), False)
 
 
 def small_model() -> nn.Module:
@@ -84,7 +84,7 @@ def test_a_block_can_slow_its_parameters_down(name: str) -> None:
 @pytest.mark.parametrize(("name", "factors"), [("SGD", (2.0, 30.0)), ("Adam", (0.1, 0.1)), ("AdamW", (0.1, 0.1))])
 def test_pretrained_kernels_allow_another_pace_under_sgd(name: str, factors: tuple[float, float]) -> None:
     block = Paced()
-    optimizer = optimizer_of(block, name, report(block, Outcome.CONVERTED, from_plain=True))
+    optimizer = optimizer_of(block, name, report(block, Outcome.CONVERTED))
     schedule = Schedule(HYP, 100, 50, 16)
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     assert len(groups) == len(list(block.parameters()))
@@ -102,24 +102,20 @@ def factor_of_difference(block: Paced, taken: TransferReport | None) -> float:
     return next(group.rate_factor for group in groups if "difference" in group.names)
 
 
-def test_the_pace_follows_from_what_was_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pace_follows_from_what_was_taken_over() -> None:
     block = Paced()
     assert factor_of_difference(block, None) == 0.1
     assert factor_of_difference(block, report(block, Outcome.LEFT)) == 0.1
-    assert factor_of_difference(block, report(block, Outcome.CONVERTED, from_plain=True)) == 30
-    # Trained before, as the same block: as after a takeover, unless the block says otherwise.
+    assert factor_of_difference(block, report(block, Outcome.CONVERTED)) == 30
+    # Trained before, as the same block: the pace is that after a takeover.
     assert factor_of_difference(block, report(block, Outcome.TAKEN)) == 30
-    monkeypatch.setattr(Paced, "continued_rate_factors", {"difference": 5.0}, raising=False)
-    assert factor_of_difference(block, report(block, Outcome.TAKEN)) == 5
-    assert factor_of_difference(block, report(block, Outcome.CONVERTED)) == 5
-    assert factor_of_difference(block, report(block, Outcome.CONVERTED, from_plain=True)) == 30
 
 
 def test_a_block_with_one_pace_keeps_it_when_pretrained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Paced, "finetune_rate_factors")
     block = Paced()
     for outcome in Outcome:
-        assert factor_of_difference(block, report(block, outcome, from_plain=True)) == 0.1
+        assert factor_of_difference(block, report(block, outcome)) == 0.1
 
 
 def test_biases_without_a_factor_warm_up_from_above() -> None:

@@ -61,16 +61,13 @@ def test_each_block_by_what_it_was_taken_from() -> None:
     assert difference_factors(new_groups(model, "SGD", Rules.current(), None)) == [SLOW] * 3
 
 
-def test_a_trained_block_has_a_pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        SAConv2d, "continued_rate_factors", {**SAConv2d.rate_factors, "weight_diff": 7.0}, raising=False
-    )
+def test_a_trained_block_has_the_pace_after_a_takeover() -> None:
     source = switchable()
     source["backbone"][1][2] = "Conv"
     # Row 1 is converted, row 2 taken as it is, row 3 too, but now with offsets.
     model, report = taken(switchable(use_deform=True), source)
     groups = new_groups(model, "SGD", Rules.current(), report)
-    assert difference_factors(groups) == [FINETUNED, 7.0, 7.0]
+    assert difference_factors(groups) == [FINETUNED] * 3
     offsets = {group.rate_factor for group in groups for name in group.names if ".offset_" in name}
     assert offsets == {0.1}
 
