@@ -94,11 +94,11 @@ class DetectionDataset(Dataset[Item | Failure]):
     Args:
         split: records, from `load_coco`.
         imgsz: long side, in pixels, to which images are resized.
-        augment: hyperparameters of the augmentations; None for plain letterboxed images.
+        augment: hyperparameters of `data.augment`; None for letterboxed images as they are.
         mix_until: first epoch in which images are no longer put together (mosaic, mixup); None for never.
         seed: first part of the seed of every item; the others are epoch and index.
-        cache: None, 'ram' or 'disk'.
-        interpolation: how pictures that are not augmented shrink; a key of `SHRINKING`.
+        cache: keep resized images: None, 'ram' or 'disk'.
+        interpolation: how pictures that are not augmented shrink: 'linear' as in training and detection, or 'area'.
         progress: show a bar while the cache is filled.
 
     Raises:

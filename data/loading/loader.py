@@ -128,19 +128,14 @@ def build_loader(
     The same seed gives the same batches, epoch for epoch, with any number of workers and any cache.
 
     Args:
-        split: from `load_coco`.
-        imgsz: long side of the images and, unless `rect`, side of the square network input; pixels.
+        split, imgsz, augment, mix_until, cache, interpolation, progress: see `DetectionDataset`.
         batch_size: images; the last batch of an epoch holds what is left.
         stride: the network's largest, to a multiple of which the sides of rectangular inputs are rounded up.
-        augment: hyperparameters of `data.augment`; None for letterboxed images as they are.
-        mix_until: first epoch in which images are no longer put together (mosaic, mixup); None for never.
         shuffle: a new order every epoch; with `rect`, of the batches.
-        rect: images of similar aspect go together in inputs no larger than they need.
+        rect: images of similar aspect go together in inputs no larger than they need; else all inputs are squares of
+            side `imgsz`.
         workers: processes; 0 makes batches in this one.
         seed: of order and augmentation, at least 0.
-        cache: keep resized images: None, 'ram' or 'disk'.
-        interpolation: how pictures that are not augmented shrink: 'linear' as in training and detection, or 'area'.
-        progress: show a bar while the cache is filled.
         strict: a damaged image is an error, raised while iterating.
 
     Raises:
@@ -156,16 +151,27 @@ def build_loader(
         interpolation=interpolation,
         progress=progress,
     )
-    count = len(dataset)
     if rect:
         order, shapes = rectangular_shapes(split, imgsz, batch_size, stride)
     else:
-        order, shapes = np.arange(count), np.full((count, 2), imgsz)
+        order, shapes = np.arange(len(dataset)), np.full((len(dataset), 2), imgsz)
     mode = ("batches" if rect else "images") if shuffle else None
     batches = EpochBatches(shapes, batch_size, order, shuffle=mode, seed=seed)
+    loader = _loader_of(dataset, batches, workers, shares_memory=cache == "ram")
+    instead = "It counts as an image without detections" if augment is None else "Another image takes its place"
+    loader.damage = DamageLog(split, strict=strict, instead=instead)
+    return loader
+
+
+def _loader_of(dataset: DetectionDataset, batches: EpochBatches, workers: int, *, shares_memory: bool) -> Loader:
+    """The loader and its processes.
+
+    Args:
+        shares_memory: the data set holds its images in memory.
+    """
     # forked workers share the images in memory, spawned ones would each get a copy
-    forked = workers > 0 and cache == "ram" and sys.platform == "linux"
-    loader = Loader(
+    forked = workers > 0 and shares_memory and sys.platform == "linux"
+    return Loader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
@@ -178,9 +184,6 @@ def build_loader(
         # would make what others draw depend on the number of workers.
         generator=torch.Generator(),
     )
-    instead = "It counts as an image without detections" if augment is None else "Another image takes its place"
-    loader.damage = DamageLog(split, strict=strict, instead=instead)
-    return loader
 
 
 def rectangular_shapes(split: CocoSplit, imgsz: int, batch_size: int, stride: int) -> tuple[np.ndarray, np.ndarray]:

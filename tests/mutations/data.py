@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutations.mutation import cut
 
 _LETTERBOX = "tests/data/test_letterbox.py"
-_AUGMENT = "tests/data/test_augment.py"
+_AUGMENT = "tests/data/augment"
 _DATASET = "tests/data/loading/test_dataset.py"
 _LOADER = "tests/data/loading/test_loader.py"
 _COCO = "tests/data/coco/test_coco.py"
@@ -37,59 +37,59 @@ _GEOMETRY = (
 _AUGMENTATIONS = (
     *cut(
         "data/augment/mosaic.py",
-        f"{_AUGMENT}::test_the_centre_of_a_mosaic_is_anywhere_in_the_middle",
+        f"{_AUGMENT}/test_mixing.py::test_the_centre_of_a_mosaic_is_anywhere_in_the_middle",
         ("rng.uniform(0.5 * size, 1.5 * size, 2)", "(size, size)"),
         ("0.5 * size, 1.5 * size", "0.25 * size, 1.75 * size"),
         ("for _ in range(3)", "for _ in range(2)"),
     ),
     *cut(
         "data/augment/mosaic.py",
-        f"{_AUGMENT}::test_the_four_images_of_a_mosaic_do_not_have_fixed_places",
+        f"{_AUGMENT}/test_mixing.py::test_the_four_images_of_a_mosaic_do_not_have_fixed_places",
         ("rng.permutation(4)", "range(4)"),
     ),
     *cut(
         "data/augment/mosaic.py",
-        f"{_AUGMENT}::test_mosaic_keeps_objects_where_their_pixels_are",
+        f"{_AUGMENT}/test_mixing.py::test_mosaic_keeps_objects_where_their_pixels_are",
         ("corner in (0, 1) else", "corner in (0, 2) else"),
         ("[left, top, left, top]", "[top, left, top, left]"),
     ),
     *cut(
         "data/augment/mixup.py",
-        f"{_AUGMENT}::test_mixup_weighs_the_two_images_to_one",
+        f"{_AUGMENT}/test_mixing.py::test_mixup_weighs_the_two_images_to_one",
         ("1 - share, 0)", "0, 0)"),
         ("rng.beta(32.0, 32.0)", "0.5"),
     ),
     *cut(
         "data/augment/mixup.py",
-        f"{_AUGMENT}::test_mixup_blends_pixels_and_joins_boxes",
+        f"{_AUGMENT}/test_mixing.py::test_mixup_blends_pixels_and_joins_boxes",
         ("np.concatenate((sample.boxes_xyxy, other.boxes_xyxy))", "sample.boxes_xyxy"),
     ),
     *cut(
         "data/augment/affine.py",
-        f"{_AUGMENT}::test_an_axis_parallel_warp_is_exact",
+        f"{_AUGMENT}/test_affine.py::test_an_axis_parallel_warp_is_exact",
         ("np.linalg.inv(half) @ matrix @ half", "matrix"),
     ),
     *cut(
         "data/augment/affine.py",
-        f"{_AUGMENT}::test_which_boxes_are_kept",
+        f"{_AUGMENT}/test_affine.py::test_which_boxes_are_kept",
         ("(share > MIN_AREA_SHARE)", "(share > 0)"),
         ("(sides > MIN_SIDE)", "(sides > 0)"),
     ),
     *cut(
         "data/augment/affine.py",
-        f"{_AUGMENT}::test_the_ranges_of_the_warp",
+        f"{_AUGMENT}/test_affine.py::test_the_ranges_of_the_warp",
         ("rng.uniform(1 - self.scale, 1 + self.scale)", "rng.uniform(1, 1 + self.scale)"),
         ("shift_y * input_height", "shift_x * input_height"),
     ),
     *cut(
         "data/augment/flip.py",
-        f"{_AUGMENT}::test_flips",
+        f"{_AUGMENT}/test_colour_and_flips.py::test_flips",
         ("boxes[:, [0, 2]] = sample.image.shape[1]", "boxes[:, [0, 2]] = sample.image.shape[0]"),
         ("rng.random() >= self.fliplr", "rng.random() < self.fliplr"),
     ),
     *cut(
         "data/augment/hsv.py",
-        f"{_AUGMENT}::test_hue_goes_round",
+        f"{_AUGMENT}/test_colour_and_flips.py::test_hue_goes_round",
         ("levels * factors[0] % 180", "(levels * factors[0]).clip(0, 179)"),
         ("cv2.COLOR_HSV2BGR", "cv2.COLOR_HSV2RGB"),
     ),
