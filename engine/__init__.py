@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from engine.detect.predict import predict
     from engine.detections import Detections
     from engine.metrics.evaluate import EvalResult
-    from engine.metrics.validation import validate
     from engine.options import DetectOptions, ResumeOptions, TrainOptions, ValOptions
     from engine.training.loop import train
     from engine.training.training import TrainResult
+    from engine.validation import validate
 
 __all__ = [
     "DetectOptions",
@@ -46,6 +46,6 @@ if not TYPE_CHECKING:  # a type checker must not take any name for granted
             "ValOptions": "engine.options",
             "predict": "engine.detect.predict",
             "train": "engine.training.loop",
-            "validate": "engine.metrics.validation",
+            "validate": "engine.validation",
         },
     )

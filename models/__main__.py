@@ -13,16 +13,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m models", description="Print the network that a model YAML describes."
     )
     parser.add_argument("cfg", help="a model YAML: a path, or the name of one in configs/models/")
-    parser.add_argument("--imgsz", type=int, default=640, help="side of the image in pixels (default: 640)")
+    parser.add_argument("--imgsz", type=int, default=640, help="side, px; rounded up to the stride (default: 640)")
     parser.add_argument("--nc", type=int, help="number of classes, in place of the file's")
     options = parser.parse_args(argv)
+    if options.imgsz < 1:
+        parser.error(f"argument --imgsz: {options.imgsz} is not a whole number of at least 1")
     # Imported late, so that --help and a wrong flag answer at once.
+    from files.errors import InputError
     from models.detector import build_model
     from models.summary import summarize
 
     try:
-        print(summarize(build_model(options.cfg, options.nc), options.imgsz))
-    except (ValueError, OSError) as error:  # a ConfigError is a ValueError
+        model = build_model(options.cfg, options.nc)
+        print(summarize(model, -(-options.imgsz // model.size_divisor) * model.size_divisor))
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

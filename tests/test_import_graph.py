@@ -73,6 +73,25 @@ def test_no_circle_within() -> None:
         pytest.fail("files import each other: " + " <- ".join(error.args[1]))
 
 
+def test_no_circle_of_rooms() -> None:
+    """Folders inside a package count as rooms; what lies in the package itself is a room for each file."""
+
+    def room(name: str) -> str:
+        return ".".join(name.split(".")[:2])
+
+    files = {module_name(file): file for package in ALLOWED for file in sources(package)}
+    graph: dict[str, set[str]] = {}
+    for name, file in files.items():
+        own = room(name)
+        if "." in name:  # a package's own __init__ hands names on from its rooms
+            others = {room(other) for other in imported_files(file, set(files)) if "." in other}
+            graph.setdefault(own, set()).update(others - {own})
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("rooms import each other: " + " <- ".join(error.args[1]))
+
+
 def test_the_ground_floor_does_without_torch() -> None:
     for file in sources("files"):
         assert not {module.split(".")[0] for module, _ in imports(file)} & {"torch", "torchvision", "cv2"}, file

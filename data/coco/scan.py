@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from data.errors import DataError, ImageError
 from data.media.image import check_image, stored_size
 from data.media.limits import MAX_PIXELS
+from files.progress import bar
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ def check_images(
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
         results: Iterable[_Finding] = pool.map(lambda entry: _look(entry, annotations, max_pixels), entries)
         label = f"Checking {annotations.name}"
-        results = tqdm(results, desc=label, total=len(entries), unit="img", leave=False, disable=not progress)
-        findings = list(results)
+        findings = list(bar(results, label, wanted=progress, total=len(entries), unit="img", leave=False))
     problems = [finding.contradiction for finding in findings if finding.contradiction]
     if problems:
         more = len(problems) - 1

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from data.coco.records import CocoSplit
 from data.coco.scan import file_state, fingerprint
 from data.coco.tolerance import check_unusable
 from files.atomic import LEFTOVER_AGE_S, remove_leftovers, write_json
 from files.cache import cache_folder
+from files.progress import bar_put_aside
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class DamageLog:
             remember_damage(self._records[finding.index].path, finding.text)
             problem = [*self._messages[-1:], *self._messages[:-1]]
             check_unusable(problem, self._images, self._annotations, strict=self._strict)
-            with tqdm.external_write_mode():  # below the progress bar that is being drawn
+            with bar_put_aside():
                 log.warning("%s. %s", finding.text, self._instead)
 
     def _note(self, finding: Finding) -> None:

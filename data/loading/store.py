@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data.errors import DataError
 from data.media.complaints import hear_together
 from files.atomic import LEFTOVER_AGE_S, atomic_path, remove_leftovers
 from files.cache import VARIABLE, cache_folder
+from files.progress import bar
 
 KINDS = ("ram", "disk")
 
@@ -107,12 +107,12 @@ def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str, prog
         pixels[starts[-1] + index] = image is not None
 
     count = len(starts) - 1
-    bar = partial(tqdm, desc=label, total=count, unit="img", leave=False, disable=not progress)
+    shown = partial(bar, label=label, wanted=progress, total=count, unit="img", leave=False)
     with hear_together() as decoders, ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for _ in bar(pool.map(copy, range(count)), file=decoders.terminal):
+        for _ in shown(pool.map(copy, range(count)), file=decoders.terminal):
             pass
     if decoders.complained:  # about which of them is heard one by one
-        for index in bar(range(count)):
+        for index in shown(range(count)):
             copy(index)
 
 

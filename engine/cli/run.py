@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from files.errors import InputError
+from files.progress import bars_shown
 
 SOME_BROKEN = 1  # some of several files were skipped
 BAD_INPUT = 2
@@ -24,7 +25,8 @@ def run_cli(main: Main, argv: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        return main(argv)
+        with bars_shown():
+            return main(argv)
     except InputError as error:
         message = str(error)
     except BrokenPipeError:

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse_options(argv)
     # Imported late, so that --help and a wrong flag answer at once.
-    from engine.metrics.validation import validate
+    from engine.validation import validate
 
     result = validate(options)
     _print_tables(result, per_class=options.verbose or len(result.metrics.classes) <= MANY_CLASSES)

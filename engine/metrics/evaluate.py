@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from data.loading.loader import Batch, ImageMeta
 from engine.device import Compute
@@ -22,6 +21,7 @@ from engine.metrics.coco import COUNTED, CocoEvaluator, CocoMetrics, shown
 from engine.metrics.confusion import ConfusionMatrix
 from engine.postprocess import select_boxes
 from engine.targets import targets_of
+from files.progress import bar
 from models.heads.base import DetectionHead
 from models.losses.targets import Targets
 
@@ -121,7 +121,7 @@ def evaluate(
     compute = Compute(device, precision)
     select = partial(select_boxes, needs_suppression=model.head.needs_suppression, max_det=max_det)
     with _eval_mode(model), torch.inference_mode():
-        for number, batch in enumerate(tqdm(loader, desc="val", disable=not progress, leave=False, dynamic_ncols=True)):
+        for number, batch in enumerate(bar(loader, "val", wanted=progress, leave=False)):
             with run.stopwatch("pre-process"):
                 images = compute.inputs(batch.images)
             with run.stopwatch("inference"), compute.autocast():

@@ -17,7 +17,6 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from data.coco.overlap import shared_pictures_line
 from engine.device import memory_usage
@@ -29,6 +28,7 @@ from engine.report.training import draw_training_batch, finish_report
 from engine.training.saving import save_epoch, save_finished
 from engine.training.start import prepare
 from engine.training.training import Training, TrainResult
+from files.progress import bar
 from models.detector import Detector
 from models.summary import count_flops, count_parameters
 from models.weights.load import load_detector
@@ -138,10 +138,10 @@ def _learn(training: Training) -> dict[str, float]:
     learner.model.train()
     loader.set_epoch(epoch)
     sums: dict[str, Tensor] = {}
-    bar = tqdm(loader, desc=f"epoch {epoch + 1}/{training.options.epochs}", dynamic_ncols=True)
+    batches = bar(loader, f"epoch {epoch + 1}/{training.options.epochs}")
     waiting = 0  # batches whose gradients wait for a step
     learner.optimizer.zero_grad(set_to_none=True)
-    for number, batch in enumerate(bar):
+    for number, batch in enumerate(batches):
         iteration = epoch * len(loader) + number
         learner.schedule.apply(learner.optimizer, epoch, iteration)
         loss, parts = learner.losses(batch, iteration / (training.options.epochs * len(loader)))
@@ -154,7 +154,7 @@ def _learn(training: Training) -> dict[str, float]:
             waiting = 0
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value
-        bar.set_postfix_str(_postfix(training, sums, number + 1))
+        batches.set_postfix_str(_postfix(training, sums, number + 1))
         if epoch == 0 and number < _DRAWN_BATCHES and not training.options.noplots:
             draw_training_batch(batch, training.data.classes.names, training.folder / f"train_batch{number}.jpg")
     return _means(sums, len(loader))
@@ -169,7 +169,7 @@ def _check_finite(loss: Tensor, training: Training) -> None:
     if not torch.isfinite(loss):
         raise EngineError(
             f"the loss became {loss.item()} in epoch {training.progress.epoch + 1}; lower lr0 in --hyp, or check the "
-            f"boxes; {training.last} holds the epoch before"
+            "boxes" + (f"; {training.last} holds the epoch before" if training.last.is_file() else "")
         )
 
 

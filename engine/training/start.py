@@ -33,6 +33,7 @@ from engine.training.state import Progress, read_training
 from engine.training.training import Training
 from files.atomic import remove_leftovers
 from models import build_model
+from models.config.reader import load_config
 from models.detector import Detector
 from models.weights.source import load_source
 
@@ -52,6 +53,8 @@ def prepare(options: TrainOptions | ResumeOptions) -> Training:
 
 def _begun(options: TrainOptions) -> Training:
     compute = _compute(options)
+    if options.cfg:
+        load_config(options.cfg)  # a misspelt name is noticed before pictures are drawn or looked at
     seed_generators(options.seed)
     dataset = load_dataset_config(options.data or ensure_demo_dataset())
     options = with_defaults(options, dataset)

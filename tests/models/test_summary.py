@@ -89,13 +89,19 @@ def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> Non
     assert output.err == ""
 
 
+def test_a_size_is_rounded_up_as_in_the_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["yolov5n", "--imgsz", "100"]) == 0
+    assert " at 128x128, " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["yolov5n", "--imgsz", "0"])
+    assert "--imgsz: 0 is not a whole number of at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["yolov5q.yaml"], "yolov5q.yaml: no such model configuration"),
         (["yolov5n", "--nc", "0"], "the number of classes must be a whole number from 1, not 0"),
-        (["yolov5n", "--imgsz", "100"], "image size 100x100 must be a positive multiple of 32"),
-        (["yolov5n", "--imgsz", "-32"], "image size -32x-32 must be a positive multiple of 32"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

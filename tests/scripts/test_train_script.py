@@ -233,6 +233,15 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_misspelt_cfg_is_noticed_before_any_picture_is_looked_at(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("load_splits", "ensure_demo_dataset"):
+        monkeypatch.setattr(f"engine.training.start.{name}", lambda *_: pytest.fail("looked at pictures"))
+    assert run_cli(main, ["--cfg", "yolov5s-sacnov.yaml", "--project", str(tmp_path / "runs")]) == 2
+    assert "did you mean 'yolov5s-saconv.yaml'" in capsys.readouterr().err
+
+
 def test_a_broken_image_stops_before_anything_is_written(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

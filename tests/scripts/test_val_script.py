@@ -131,7 +131,7 @@ def test_python_gets_the_figures_and_nothing_is_printed(files, tmp_path, capsys)
     assert [entry["score"] for entry in json.loads((result.folder / "predictions.json").read_text())] == [
         round(entry["score"], 5) for entry in result.detections
     ]
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_data_set_of_a_run_is_in_its_options(files, tmp_path):

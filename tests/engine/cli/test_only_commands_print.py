@@ -17,6 +17,10 @@ from tests.places import ROOT
 PACKAGES = ("files", "models", "data", "engine")
 FORBIDDEN = {"print", "input", "sys.argv", "sys.exit", "sys.stdout", "sys.stderr", "exit", "quit", "os._exit"}
 GUARD = "__name__ == '__main__'"
+ALLOWED = {
+    "files/progress.py": "a bar of its own",  # the one place that makes bars; drawn where a command asks for them
+    "data/media/complaints.py": "sys.stderr",  # asks where it leads, to hear what decoders write there
+}
 
 
 def product_files() -> list[Path]:
@@ -41,12 +45,15 @@ def offences(text: str) -> list[str]:
             found.append(node.id)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("engine.cli"):
             found.append(f"import of {node.module}")
+        elif isinstance(node, ast.ImportFrom) and node.module == "tqdm":
+            found.append("a bar of its own")
     return found
 
 
 @pytest.mark.parametrize("file", product_files(), ids=lambda file: str(file.relative_to(ROOT)))
 def test_the_rest_neither_prints_nor_knows_the_command_line(file: Path) -> None:
-    assert offences(file.read_text()) == []
+    allowed = ALLOWED.get(str(file.relative_to(ROOT)))
+    assert {*offences(file.read_text())} <= {allowed}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +62,7 @@ def test_the_rest_neither_prints_nor_knows_the_command_line(file: Path) -> None:
         ("def f():\n    print(1)", ["print"]),
         ("import sys\nsys.stderr.write('x')", ["sys.stderr"]),
         ("raise SystemExit(2)", ["SystemExit"]),
+        ("from tqdm import tqdm", ["a bar of its own"]),
         ("from engine.cli.run import INTERRUPTED", ["import of engine.cli.run"]),
         ("if __name__ == '__main__':\n    print(1)", []),
         ("'print(1)'\nsys.platform", []),

@@ -72,8 +72,8 @@ def validate(options: ValOptions) -> EvalResult:
 
 
 def _data_yaml(options: ValOptions, detector: Detector) -> str:
-    """`--data`, else what the checkpoint says (older ones do), else what its run was started with."""
-    data = options.data or detector.data or recorded_data(options.weights)
+    """`--data`, else what its run was started with, else what the checkpoint says (older ones do)."""
+    data = options.data or recorded_data(options.weights) or detector.data
     if data:
         return data
     raise EngineError(f"{options.weights}: does not say which data set it was trained on; name one with --data")

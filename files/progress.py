@@ -1,0 +1,46 @@
+"""Progress bars, on stderr, for people who run a command. Who calls a function from Python sees none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+T = TypeVar("T")
+
+_SHOWN: ContextVar[bool] = ContextVar("bars are shown", default=False)
+
+
+@contextmanager
+def bars_shown() -> Iterator[None]:
+    """Bars that are made inside the `with` are drawn."""
+    token = _SHOWN.set(True)
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
+
+
+def bar(items: Iterable[T], label: str, *, wanted: bool = True, **style: Any) -> tqdm[T]:
+    """The items, with a bar while they are gone through.
+
+    Args:
+        wanted: False draws none, whoever runs this.
+        style: goes to `tqdm`.
+    """
+    from tqdm import tqdm
+
+    return tqdm(items, desc=label, disable=not (wanted and _SHOWN.get()), dynamic_ncols=True, **style)
+
+
+@contextmanager
+def bar_put_aside() -> Iterator[None]:
+    """What is written inside the `with` stands on lines of its own, above the bar that is being drawn."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode():
+        yield
