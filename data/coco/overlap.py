@@ -16,7 +16,8 @@ def shared_pictures(first: Sequence[ImageRecord], second: Sequence[ImageRecord])
 
     Two files of one size are taken for copies where their beginning, middle and end are equal.
     """
-    files = {path.resolve(): path for path in _paths(first)}
+    places = _Places()
+    files = {places[path]: path for path in _paths(first)}
     by_size: dict[int, list[Path]] = defaultdict(list)
     for path in files.values():
         by_size[_size(path)].append(path)
@@ -24,7 +25,7 @@ def shared_pictures(first: Sequence[ImageRecord], second: Sequence[ImageRecord])
     shared = []
     for path in _paths(second):
         size = _size(path)
-        if path.resolve() in files:
+        if places[path] in files:
             shared.append(path)
         elif candidates := by_size.get(size):
             if size not in samples:
@@ -43,6 +44,18 @@ def shared_pictures_line(train: CocoSplit, val: CocoSplit) -> str:
     if len(shared) == 1 < len(val.records):
         which = "1 picture is"
     return f"{which} in the training as well, such as {shared[0].name}: figures flatter"
+
+
+class _Places:
+    """One name for each file, whatever way leads to its folder; a folder is looked up once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, Path] = {}
+
+    def __getitem__(self, path: Path) -> Path:
+        if path.parent not in self._folders:
+            self._folders[path.parent] = path.parent.resolve()
+        return self._folders[path.parent] / path.name
 
 
 def _paths(records: Sequence[ImageRecord]) -> Iterator[Path]:
