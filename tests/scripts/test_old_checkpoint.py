@@ -7,15 +7,21 @@ knows no rules and no names of groups yet: the old ones must be found. Rates are
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from data.config import load_dataset_config
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.cli.run import run_cli
 from engine.cli.train import main
+from engine.options import TrainOptions
+from engine.training.rules import Rules
+from engine.training.setup import chosen_hyperparameters, load_data, load_splits, with_defaults
 
 DATA = Path(__file__).with_name("data")
 
@@ -61,3 +67,23 @@ def test_it_goes_on_and_ends_as_before(last: Path) -> None:
             for key, tensor in state.items():
                 # Processors differ in the last bit.
                 np.testing.assert_allclose(tensor.numpy(), end[f"{kind}/{key}"], atol=1e-4, rtol=1e-4, err_msg=key)
+
+
+@pytest.mark.parametrize(("truth", "learnt", "measured"), [("scan", 4, 4), ("file", 6, 7)])
+def test_an_older_training_goes_on_with_the_annotations_as_it_read_them(
+    tmp_path: Path, write_squares: Callable[..., None], truth: str, learnt: int, measured: int
+) -> None:
+    """Four squares; one more that is to be ignored, one twice, and one of no area that only pycocotools counts."""
+    write_squares(tmp_path, 4, batch_size=2)
+    document = json.loads((tmp_path / "all.json").read_text())
+    first = document["annotations"][0]
+    changes: tuple[dict[str, Any], ...] = ({"bbox": [1, 1, 9, 9], "ignore": 1}, {}, {"bbox": [3, 3, 0, 5]})
+    document["annotations"] += [{**first, **change, "id": 90 + n} for n, change in enumerate(changes)]
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    dataset = load_dataset_config(tmp_path / "data.yaml")
+    options = with_defaults(TrainOptions(workers=0), dataset)
+    rules = Rules(truth=truth)
+    splits = load_splits(dataset, options, rules)
+    data = load_data(splits, options, chosen_hyperparameters(options), 32, rules)
+    assert sum(len(batch.targets) for batch in data.val_loader) == learnt
+    assert [entry.instances for entry in data.evaluator.measure([]).classes] == [measured]
