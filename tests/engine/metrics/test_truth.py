@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from data.coco.records import CocoSplit, load_coco
 from data.config import load_dataset_config
-from engine.metrics.coco import CocoEvaluator, CocoMetrics, coco_average_precision
+from engine.metrics.coco import CocoEvaluator, CocoMetrics
+from tests.engine.metrics.measured import coco_average_precision
 from tests.places import SHARED
 
 CASES = SHARED / "cases"
