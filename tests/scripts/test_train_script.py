@@ -242,13 +242,13 @@ def test_a_misspelt_cfg_is_noticed_before_any_picture_is_looked_at(
     assert "did you mean 'yolov5s-saconv.yaml'" in capsys.readouterr().err
 
 
-def test_a_broken_image_stops_before_anything_is_written(
+def test_with_strict_a_broken_image_stops_before_anything_is_written(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / "4.png").write_bytes((broken / "4.png").read_bytes()[:300])
-    assert run_cli(main, flags(broken, tmp_path / "runs", "--data", broken / "data.yaml")) == 2
+    assert run_cli(main, flags(broken, tmp_path / "runs", "--data", broken / "data.yaml", "--strict")) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
     assert "4.png" in error

@@ -19,9 +19,9 @@ from engine.cli.run import run_cli
 from engine.cli.val import main, parse_options
 from engine.errors import EngineError
 from engine.metrics.coco import FIGURES
-from engine.metrics.validation import load_split
 from engine.options import ValOptions
 from engine.runs import recorded_data
+from engine.validation import load_split
 from models import build_model
 from models.weights.load import load_detector
 from tests.engine.metrics.measured import coco_average_precision
@@ -213,7 +213,24 @@ def test_flags_and_defaults():
     )
     given += " --device cpu --workers 0 --half --bf16 --save-json --verbose --project p --name n --exist-ok"
     assert parse_options(given.split()) == ValOptions(
-        "a.pt", "c", "d", 320, 4, 0.01, 0.5, 9, "test", "cpu", 0, True, True, True, True, "p", "n", True
+        "a.pt",
+        "c",
+        "d",
+        320,
+        4,
+        0.01,
+        0.5,
+        9,
+        "test",
+        "cpu",
+        0,
+        True,
+        True,
+        True,
+        True,
+        project="p",
+        name="n",
+        exist_ok=True,
     )
 
 

@@ -12,6 +12,7 @@ import data.coco.records
 from data.coco.records import CocoSplit, load_coco
 from data.errors import DataError
 from files.cache import VARIABLE
+from files.progress import bars_shown
 
 
 def load(folder: Any, **options: Any) -> CocoSplit:
@@ -178,7 +179,8 @@ def test_a_failed_scan_leaves_no_cache(folder: Any, cache_folder: Path) -> None:
 
 
 def test_progress_bar_goes_to_stderr_only(folder: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    load_coco(*folder.write())
+    with bars_shown():
+        load_coco(*folder.write())
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "Checking train.json" in captured.err
