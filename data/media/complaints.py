@@ -117,6 +117,22 @@ _LOCK = threading.RLock()
 _TAPES: dict[int, IO[bytes]] = {}  # by process: a forked one must not share the position in its parent's file
 
 
+_PADDING = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9$")
+
+
+def without_padding(complaints: Complaints, encoded: bytes) -> Complaints:
+    """Some cameras fill a JPEG up with zeros before its end marker: then all that is damage is a note.
+
+    Args:
+        encoded: the whole file.
+    """
+    padding = _PADDING.match(complaints.damage)
+    end = encoded.rfind(b"\xff\xd9")
+    if padding is None or any(encoded[end - int(padding[1]) : end]):
+        return complaints
+    return Complaints(note=complaints.damage)
+
+
 def _divert() -> int | None:
     """Lets descriptor 2 lead into an empty file; a copy of where it led, or None where it is closed."""
     try:

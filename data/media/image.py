@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from data.errors import DamagedImageError, ImageError
 from data.media.animation import PILLOW_ERRORS, count_frames
-from data.media.complaints import hear
+from data.media.complaints import hear, without_padding
 from data.media.limits import MAX_PIXELS
 from data.media.structure import JPEG_END, JPEG_START, PNG_START, is_complete, jpeg_scans_are_complete
 
@@ -95,6 +95,7 @@ def decode_picture(encoded: bytes | np.ndarray, path: str | Path, max_pixels: in
         # Perhaps nothing but the end marker is missing: with one, the decoder tells.
         encoded = np.concatenate((encoded, np.frombuffer(JPEG_END, np.uint8)))
     image, said = hear(lambda: _decode(encoded, path))
+    said = without_padding(said, encoded.tobytes()) if said.damage else said
     if not whole and (image is None or said.damage or not jpeg_scans_are_complete(encoded.tobytes())):
         raise DamagedImageError(_truncated(path))
     if image is None or image.size == 0:

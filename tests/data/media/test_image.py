@@ -283,6 +283,21 @@ def test_what_leaves_the_pixels_whole_is_a_note(tmp_path: Path, capfd: pytest.Ca
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("count", [1, 10, 500])
+def test_zeros_before_the_end_marker_are_padding(tmp_path: Path, count: int) -> None:
+    """As some cameras write them; all pixels are there."""
+    whole, file = encode(photo(), "JPEG"), tmp_path / "padded.jpg"
+    file.write_bytes(whole)
+    expected = read_image(file)
+    file.write_bytes(whole[:-2] + bytes(count) + whole[-2:])
+    picture = read_picture(file)
+    np.testing.assert_array_equal(picture.image, expected)
+    assert ("extraneous bytes" in picture.note) == (count >= 10)
+    file.write_bytes(whole[:-2] + bytes([7]) * 500 + whole[-2:])
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(file)
+
+
 def test_lines_of_others_are_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
     def decode() -> int:
         os.write(2, b"somebody else's line\nCorrupt JPEG data: 3 bytes\nlibpng warning: tEXt: odd\nand another\n")
