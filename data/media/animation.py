@@ -13,8 +13,11 @@ from PIL import Image
 
 ANIMATED_SUFFIXES = frozenset({".apng", ".avif", ".avifs", ".gif", ".png", ".webp"})
 """Endings of pictures that may be animations."""
-PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
-"""What Pillow raises for files that it cannot read."""
+PILLOW_ERRORS = (
+    *(OSError, EOFError, ValueError, SyntaxError, struct.error),
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError),
+)
+"""What Pillow raises for files that it cannot read; the second line for some that are broken inside."""
 
 _HEAD_BYTES = 65536
 _STILL_MS = 100.0  # browsers show a frame of duration 0 for so long
@@ -59,7 +62,7 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
     """The frames of an animation, each as it is shown, `(H, W, 3)` uint8 BGR.
 
     Raises:
-        OSError, ValueError, SyntaxError, EOFError, struct.error: the file is broken from here on.
+        One of `PILLOW_ERRORS`: the file is broken from here on.
     """
     with Image.open(path) as image:
         for index in range(getattr(image, "n_frames", 1)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import os
 import stat
 import warnings
@@ -22,7 +23,14 @@ from data.errors import DamagedImageError, ImageError
 from data.media.animation import PILLOW_ERRORS, count_frames
 from data.media.complaints import hear, without_padding
 from data.media.limits import MAX_PIXELS
-from data.media.structure import JPEG_END, JPEG_START, PNG_START, is_complete, jpeg_scans_are_complete
+from data.media.structure import (
+    JPEG_END,
+    JPEG_START,
+    PNG_START,
+    declared_size,
+    is_complete,
+    jpeg_scans_are_complete,
+)
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
@@ -222,11 +230,11 @@ def _decode_by_pillow(encoded: np.ndarray, modes: set[str] | None = None) -> np.
 def _check_header(encoded: np.ndarray, path: str | Path, max_pixels: int) -> None:
     try:
         with Image.open(io.BytesIO(encoded.tobytes())) as header:
-            check_pixels(header.width, header.height, path, max_pixels)
-    except ImageError:
-        raise
+            size: tuple[int, int] | None = header.size
     except PILLOW_ERRORS:
-        pass  # the decoder has the better message
+        size = declared_size(encoded)
+    if size is not None:
+        check_pixels(*size, path, max_pixels)
 
 
 def _is_turned(header: Image.Image, path: Path) -> bool:
@@ -277,6 +285,7 @@ def prepare_decoders() -> None:
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     Image.MAX_IMAGE_PIXELS = None
     try:
         import pillow_heif  # type: ignore[import-not-found, unused-ignore]

@@ -1,12 +1,14 @@
-"""Where the structure of JPEG and PNG files says that they end, found without decoding them.
+"""What the structure of picture files says, found without decoding them: where JPEG and PNG end, how large they are.
 
-Bytes behind that end are legal and common. The JPEG markers: ITU-T T.81, annex B; the chunks of PNG: ISO/IEC 15948.
+Bytes behind that end are legal and common. The JPEG markers: ITU-T T.81, annex B; the chunks of PNG: ISO/IEC 15948; the
+fields of TIFF: Adobe, TIFF 6.0, section 2.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -27,7 +29,7 @@ def is_complete(encoded: np.ndarray) -> bool:
     if head.startswith(JPEG_START):
         return tail.endswith(JPEG_END) or _jpeg_end(encoded.tobytes())
     if head == PNG_START:
-        return tail[:4] == b"IEND" or _png_end(encoded.tobytes())
+        return _png_end(encoded.tobytes())
     return True
 
 
@@ -47,6 +49,41 @@ def jpeg_scans_are_complete(data: bytes) -> bool:
             first, last, low = segment[1 + 2 * count], segment[2 + 2 * count], segment[3 + 2 * count] & 15
             missing.update({(c, k): low for c in segment[1 : 1 + 2 * count : 2] for k in range(first, last + 1)})
     return bool(components) and not any(missing.values())
+
+
+def declared_size(encoded: np.ndarray) -> tuple[int, int] | None:
+    """Width and height of a JPEG, PNG, BMP or TIFF whose header Pillow refuses; None if unknown.
+
+    Perhaps OpenCV does not refuse it.
+
+    Args:
+        encoded: `(N,)` uint8, the whole file.
+    """
+    head = encoded[:26].tobytes()
+    if head.startswith(PNG_START):
+        header = encoded[: 1 << 16].tobytes()
+        start = header.find(b"IHDR") + 4  # OpenCV finds it behind other chunks, too
+        return int.from_bytes(header[start : start + 4], "big"), int.from_bytes(header[start + 4 : start + 8], "big")
+    if head.startswith(b"BM"):
+        return int.from_bytes(head[18:22], "little"), abs(int.from_bytes(head[22:26], "little", signed=True))
+    if head.startswith(JPEG_START):
+        for marker, segment in _jpeg_segments(encoded.tobytes()):
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                return int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[1:3], "big")
+    return _tiff_size(encoded) if head.startswith((b"II*\0", b"MM\0*")) else None
+
+
+def _tiff_size(encoded: np.ndarray) -> tuple[int, int] | None:
+    """From the fields ImageWidth (256) and ImageLength (257) of the first directory: tag, type, count, value."""
+    order: Literal["little", "big"] = "little" if encoded[0] == ord("I") else "big"
+    start = int.from_bytes(encoded[4:8].tobytes(), order)
+    count = int.from_bytes(encoded[start : start + 2].tobytes(), order)
+    sides = {}
+    for position in range(start + 2, min(start + 2 + 12 * count, len(encoded) - 11), 12):
+        field = encoded[position : position + 12].tobytes()
+        size = 2 if int.from_bytes(field[2:4], order) == 3 else 4  # SHORT or LONG
+        sides[int.from_bytes(field[:2], order)] = int.from_bytes(field[8 : 8 + size], order)
+    return (sides[256], sides[257]) if {256, 257} <= sides.keys() else None
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -92,7 +129,7 @@ def _jpeg_end(data: bytes) -> bool:
 
 
 def _png_end(data: bytes) -> bool:
-    """Step from chunk to chunk until IEND."""
+    """Step from chunk to chunk until IEND. OpenCV reserves memory for one that claims to be longer than the file."""
     position = len(PNG_START)
     while position + 12 <= len(data):
         if data[position + 4 : position + 8] == b"IEND":
