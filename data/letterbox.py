@@ -113,3 +113,13 @@ class Letterbox:
         boxes = (boxes - offset) / scale  # (N, 4)
         limits = np.tile(self.image_hw[::-1], 2)  # (4,): width, height, width, height
         return np.clip(boxes, 0, limits).astype(np.float32)  # (N, 4)
+
+    def detections_to_image(self, rows: np.ndarray) -> np.ndarray:
+        """Rows that begin with a box in pixels of the network input, to the same in pixels of the picture; float32.
+
+        `(N, 4 + columns)` to as many rows or fewer: a box that lies in the grey border alone has no area left, and its
+        row is dropped. See `boxes_to_image`.
+        """
+        boxes_xyxy = self.boxes_to_image(rows[:, :4])  # (N, 4)
+        visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)  # (N,)
+        return np.concatenate((boxes_xyxy, rows[:, 4:]), axis=1)[visible]

@@ -101,11 +101,17 @@ class Compute:
 
     def inputs(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)` uint8 on any device to float32 in [0, 1] on this one, in its layout."""
-        return images.to(self.device, non_blocking=True).to(memory_format=self.layout).float() / 255
+        return network_input(images, self.device, self.layout)
 
     def describe(self) -> str:
         """Device, layout and precision in words."""
         return f"{describe_device(self.device)}; {describe_precision(self.layout, self.precision)}"
+
+
+def network_input(images: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
+    """Images `(B, 3, H, W)` on any device, uint8 or floating point in [0, 1], to float32 in [0, 1] on this one."""
+    pixels = images.to(device, non_blocking=True).to(memory_format=layout)
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
 
 
 def describe_precision(layout: torch.memory_format, precision: torch.dtype) -> str:

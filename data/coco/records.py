@@ -25,6 +25,7 @@ from data.coco.truth import Annotations
 from data.errors import DataError
 from data.media.limits import MAX_PIXELS
 from files.classes import Classes
+from files.words import count
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def _check_known(split: CocoSplit, like: CocoSplit) -> None:
     foreign = next((name for name, number in split.unused.items() if number and name not in like.unused), None)
     if foreign is not None:
         number = split.unused[foreign]
-        boxes = "1 box is" if number == 1 else f"{number} boxes are"
+        boxes = count(number, "box is", "boxes are")
         raise DataError(
             f"{split.annotations}: {boxes} of the category {foreign!r}, which {like.annotations} does not have; rename "
             "it, add it there, or list the categories to use under 'names' in the data-set YAML"
@@ -217,7 +218,7 @@ def _notes(table: Annotations, limits: np.ndarray) -> tuple[str, ...]:
     small = normalised(table.boxes_xywh, limits)  # (N,)
     if not small.any():
         return ()
-    boxes = "1 box looks like a fraction" if small.sum() == 1 else f"{small.sum()} boxes look like fractions"
+    boxes = count(int(small.sum()), "box looks like a fraction", "boxes look like fractions")
     return (f"{boxes} of the image, not like pixels (annotation {table.ids[small][0]} first); check them",)
 
 

@@ -14,6 +14,7 @@ from data.errors import DataError, ImageError
 from data.media.image import check_image, stored_size
 from data.media.limits import MAX_PIXELS
 from files.progress import bar
+from files.words import count
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def check_images(
     problems = [finding.contradiction for finding in findings if finding.contradiction]
     if problems:
         more = len(problems) - 1
-        also = f" ({more} more image{'s' * (more > 1)} of {annotations.name} cannot be used either)" if more else ""
+        also = f" ({count(more, 'more image')} of {annotations.name} cannot be used either)" if more else ""
         raise DataError(problems[0] + also)
     return {index: finding.broken for index, finding in enumerate(findings) if finding.broken}
 

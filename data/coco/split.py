@@ -13,6 +13,7 @@ from data.coco.truth import Annotations
 from data.errors import DataError
 from files.arrays import DamagedArraysError, read_arrays
 from files.classes import Classes
+from files.words import count
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,18 @@ class ScanReport:
 
     def summary(self) -> str:
         """One line for people."""
-        text = f"{_count(self.images, 'image')}, {_count(self.boxes, 'box', 'boxes')}"
+        text = f"{count(self.images, 'image')}, {count(self.boxes, 'box', 'boxes')}"
         notes = [f"{self.images_without_boxes} without boxes"] if self.images_without_boxes else []
         notes += [f"{self.crowd} crowd"] if self.crowd else []
         notes += [f"{self.ignored} to be ignored"] if self.ignored else []
         text += f" ({', '.join(notes)})" if notes else ""
         if self.broken:
-            text += f"; {_count(len(self.broken), 'broken image')} left out"
+            text += f"; {count(len(self.broken), 'broken image')} left out"
         if self.clipped:
-            text += f"; {_count(self.clipped, 'box', 'boxes')} clipped to the image"
+            text += f"; {count(self.clipped, 'box', 'boxes')} clipped to the image"
         if total := sum(self.dropped.values()):
             reasons = ", ".join(f"{number} {reason}" for reason, number in self.dropped.items() if number)
-            text += f"; {_count(total, 'box', 'boxes')} dropped: {reasons}"
+            text += f"; {count(total, 'box', 'boxes')} dropped: {reasons}"
         return text
 
     def lines(self) -> tuple[str, ...]:
@@ -169,7 +170,3 @@ class CocoSplit:
     unused: Mapping[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     table: Annotations | None = None
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

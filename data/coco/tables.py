@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from data.errors import DataError
+from files.words import count
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,7 @@ class _Table:
         unknown = np.flatnonzero(~np.isin(ids, known))
         if len(unknown):
             others = len(unknown) - 1
-            more = f" ({others} more annotation{'s' * (others > 1)} like it)" if others else ""
+            more = f" ({count(others, 'more annotation')} like it)" if others else ""
             row = int(unknown[0])
             self._fail(row, f"has the {key} {ids[row]}, which is not in '{section}'; add it there or remove it{more}")
 

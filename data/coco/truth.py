@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.coco.boxes import CLIPPED, KEPT, OUTCOMES
+from files.words import plural
 
 _NAMED = 5  # annotation ids that are named for each kind of difference
 
@@ -104,4 +105,4 @@ def _areas(stated: np.ndarray, boxes_xywh: np.ndarray) -> np.ndarray:
 def _named(ids: np.ndarray) -> str:
     some = ", ".join(map(str, ids[:_NAMED].tolist()))
     more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return f"annotation{'s' * (len(ids) > 1)} {some}{more}"
+    return f"{plural(len(ids), 'annotation')} {some}{more}"

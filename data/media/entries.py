@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from data.errors import DataError
 from data.media.animation import is_animation
 from data.media.image import PILLOW_SUFFIXES, image_suffixes
+from files.words import count
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv"}
@@ -57,8 +58,8 @@ class Found(NamedTuple):
         if not self.skipped:
             return ""
         kinds = sorted(Counter(self.skipped).items(), key=lambda item: (-item[1], item[0]))
-        text = ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds)
-        return f"{len(self.skipped)} file{'s' * (len(self.skipped) > 1)} skipped: {text}"
+        text = ", ".join(kind if number == 1 else f"{number} {kind}" for kind, number in kinds)
+        return f"{count(len(self.skipped), 'file')} skipped: {text}"
 
 
 def find_entries(source: str) -> Found:

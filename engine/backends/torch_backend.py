@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.backends.base import Backend, register_backend
-from engine.device import memory_format_of
+from engine.device import memory_format_of, network_input
 from models.heads.base import Predictions
 from models.weights.load import load_detector
 
@@ -40,8 +40,5 @@ class TorchBackend(Backend):
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Predictions:
-        inputs = images.to(self.device, non_blocking=True)
-        scale = 255 if inputs.dtype == torch.uint8 else 1
         # Scaled before rounding to half precision; 0..255 is not exact in bfloat16 after a division there.
-        inputs = (inputs.float() / scale).to(dtype=self.dtype, memory_format=self.layout)
-        return self.model.predict(inputs)
+        return self.model.predict(network_input(images, self.device, self.layout).to(self.dtype))

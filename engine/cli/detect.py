@@ -11,6 +11,7 @@ from engine.cli.flags import options_parser, parse
 from engine.cli.run import INTERRUPTED, SOME_BROKEN
 from engine.errors import EngineError
 from engine.options import DetectOptions
+from files.words import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,7 +121,7 @@ def _position(found: FrameDetections, entries: int) -> str:
 def _counts(found: FrameDetections) -> str:
     """How many of which class, in class order."""
     counts = Counter(zip(found.class_id.tolist(), found.data["class_name"].tolist(), strict=True))
-    return ", ".join(f"{count} {name}" for (_, name), count in sorted(counts.items())) or "no detections"
+    return ", ".join(f"{number} {name}" for (_, name), number in sorted(counts.items())) or "no detections"
 
 
 def _annotate(found: FrameDetections, options: DetectOptions) -> np.ndarray:
@@ -139,15 +140,12 @@ def _summarise(prediction: Prediction, writer: DetectionWriter, broken: set[int]
     predictor = prediction.predictor
     if predictor.count:
         stages = ", ".join(f"{milliseconds:.1f} ms {stage}" for stage, milliseconds in prediction.speed_ms.items())
-        print(f"per image: {stages}; {_images(predictor.count)} at --imgsz {' '.join(map(str, predictor.imgsz))}")
+        size = " ".join(map(str, predictor.imgsz))
+        print(f"per image: {stages}; {count(predictor.count, 'image')} at --imgsz {size}")
     if writer.folder is not None:
         print(f"results in {writer.folder}")
     if broken:
         _warn(f"{len(broken)} of {len(prediction.source)} files could not be read; see above")
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _warn(message: str) -> None:

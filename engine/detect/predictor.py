@@ -78,11 +78,10 @@ class Predictor:
                 agnostic=self._agnostic,
             )
             rows = found.cpu().numpy()
-        boxes_xyxy = letterbox.boxes_to_image(rows[:, :4])  # (n, 4)
-        # A box that lies entirely in the grey border has no area on the picture: it is dropped.
-        inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)  # (n,)
-        class_id = rows[inside, 5].astype(np.int64)
-        return Detections(boxes_xyxy[inside], rows[inside, 4], class_id, data={CLASS_NAME: self._class_names[class_id]})
+        rows = letterbox.detections_to_image(rows)  # (n, 6)
+        class_id = rows[:, 5].astype(np.int64)
+        data = {CLASS_NAME: self._class_names[class_id]}
+        return Detections(rows[:, :4].copy(), rows[:, 4].copy(), class_id, data=data)
 
     def warm_up(self) -> None:
         """One pass over an empty picture, so that the first real one does not pay for the GPU's start."""

@@ -22,6 +22,7 @@ from engine.metrics.confusion import ConfusionMatrix
 from engine.postprocess import select_boxes
 from engine.targets import targets_of
 from files.progress import bar
+from files.words import count
 from models.heads.base import DetectionHead
 from models.losses.targets import Targets
 
@@ -188,9 +189,11 @@ class _Run:
     def add_batch(self, metas: Sequence[ImageMeta], found: Sequence[Tensor], shown: Sequence[Tensor]) -> None:
         for meta, boxes, visible in zip(metas, found, shown, strict=True):
             self.stopwatch.seconds["pre-process"] += meta.preprocess_ms / 1e3
-            self.detections += coco_results(in_image(boxes, meta), meta.image_id, self.evaluator.classes.ids)
+            on_picture = meta.letterbox.detections_to_image
+            found_rows, shown_rows = on_picture(boxes.cpu().numpy()), on_picture(visible.cpu().numpy())  # (n, 6)
+            self.detections += coco_results(found_rows, meta.image_id, self.evaluator.classes.ids)
             record = self.evaluator.records[meta.image_id]
-            self.confusion.update(in_image(visible, meta), record.boxes_xyxy, record.labels, record.crowd)
+            self.confusion.update(shown_rows, record.boxes_xyxy, record.labels, record.crowd)
         self.images += len(metas)
 
     def result(self, max_det: int | None) -> EvalResult:
@@ -219,22 +222,11 @@ class _Run:
                     f"measured here is without its mistakes: {evaluator.differences}"
                 )
         if evaluator.crowded_images:
-            images = f"{evaluator.crowded_images} picture{'s' * (evaluator.crowded_images > 1)}"
+            images = count(evaluator.crowded_images, "picture")
             more = ", ".join(f"{name} {shown(value)}" for name, value in metrics.at_max_det.items())
             yield f"more than {COUNTED} objects of a class in {images}, of which COCO's figures can count {COUNTED}" + (
                 f"; with {metrics.max_det} detections: {more}" if more else ""
             )
-
-
-def in_image(predictions: Tensor, meta: ImageMeta) -> np.ndarray:
-    """`(n, 6)` in pixels of the network input -> float32 array in pixels of the original image, clipped to it.
-
-    Boxes that lie in the grey border alone have no area left and are dropped.
-    """
-    rows = predictions.cpu().numpy()  # (n, 6)
-    boxes_xyxy = meta.letterbox.boxes_to_image(rows[:, :4])  # (n, 4)
-    visible = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)  # (n,)
-    return np.concatenate((boxes_xyxy, rows[:, 4:]), axis=1)[visible]
 
 
 def coco_results(predictions: np.ndarray, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:

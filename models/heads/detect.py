@@ -15,7 +15,7 @@ from models.errors import ConfigError
 from models.heads.anchors import check_anchors
 from models.heads.base import DetectionHead, LossHyperparameters, Predictions
 from models.heads.takeover import SAME, HeadTakeover, join_classes, shared_classes
-from models.losses.anchor import AnchorLoss
+from models.losses.anchor import AnchorLoss, level_rank
 from models.registry import RowContext, RowPlan, register
 
 # Prior of the initial biases: about this many objects in an image of this size, all classes equally likely.
@@ -53,11 +53,6 @@ def _anchor_levels(anchors: Any, levels: int) -> list[list[float]]:
     if len(lengths) != 1 or lengths == {0} or lengths.pop() % 2:
         raise ConfigError("anchors must list as many pairs of width and height at every level")
     return anchors
-
-
-def _rank(stride: Tensor) -> Tensor:
-    """`(levels,)` place of each level when the finest comes first."""
-    return stride.argsort(stable=True).argsort()
 
 
 class AnchorHyperparameters(LossHyperparameters):
@@ -106,7 +101,7 @@ class Detect(DetectionHead):
         self.stride = stride.to(self.anchors)
         area = self.anchors.prod(2).mean(1)  # (nl,)
         smallest_first = self.anchors[area.argsort(stable=True)]
-        self.anchors = smallest_first[_rank(self.stride)] / self.stride.view(-1, 1, 1)
+        self.anchors = smallest_first[level_rank(self.stride)] / self.stride.view(-1, 1, 1)
         self._init_biases()
 
     @torch.no_grad()
@@ -178,7 +173,7 @@ class Detect(DetectionHead):
         check = check_anchors(sizes, anchors, gains["anchor_t"], seed)
         if check.better is not None:
             finest_first = torch.from_numpy(check.better).view_as(self.anchors).to(self.anchors)  # (nl, na, 2) pixels
-            self.anchors.copy_(finest_first[_rank(self.stride)] / stride)
+            self.anchors.copy_(finest_first[level_rank(self.stride)] / stride)
         return check.sentence
 
     def take_over(

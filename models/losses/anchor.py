@@ -49,6 +49,11 @@ class LevelLoss(NamedTuple):
     label: Tensor
 
 
+def level_rank(stride: Tensor) -> Tensor:
+    """`(levels,)` int64 place of each level, 0 for the finest, from the levels' `(levels,)` strides."""
+    return stride.argsort(stable=True).argsort()
+
+
 def objectness_balance(stride: Tensor) -> tuple[float, ...]:
     """Objectness weight of each level, by its stride and not by its place: the finest level has the largest.
 
@@ -57,8 +62,7 @@ def objectness_balance(stride: Tensor) -> tuple[float, ...]:
     """
     levels = len(stride)
     finest_first = _BALANCE.get(levels, _BALANCE_OTHER)
-    rank = stride.argsort(stable=True).argsort()  # (levels,) 0 for the finest
-    return tuple(finest_first[min(place, len(finest_first) - 1)] for place in rank.tolist())
+    return tuple(finest_first[min(place, len(finest_first) - 1)] for place in level_rank(stride).tolist())
 
 
 class AnchorLoss(nn.Module):

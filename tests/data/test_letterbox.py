@@ -53,6 +53,16 @@ def test_boxes_outside_the_picture_are_clipped() -> None:
     np.testing.assert_array_equal(boxes, [[0, 0, 200, 100]])
 
 
+def test_detections_in_the_border_are_dropped() -> None:
+    """A picture of 100x200 px lies at y 50 to 150 of a square of 200 px."""
+    letterbox = Letterbox.fit((100, 200), (200, 200))
+    rows = np.array([[10, 60, 50, 90, 0.9, 3], [10, 0, 50, 50, 0.8, 1], [10, 40, 50, 60, 0.7, 2]], np.float32)
+    found = letterbox.detections_to_image(rows)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.float32([[10, 10, 50, 40, 0.9, 3], [10, 0, 50, 10, 0.7, 2]]))
+    assert letterbox.detections_to_image(rows[:0]).shape == (0, 6)
+
+
 @pytest.mark.parametrize("hw", [(1, 1), (2, 3000), (3000, 2), (480, 640), (333, 77)])
 def test_apply(hw: tuple[int, int]) -> None:
     image = np.full((*hw, 3), 250, np.uint8)

@@ -31,10 +31,10 @@ _FIGURES = (
     *cut(
         "engine/device.py",
         f"{_EVALUATE}::test_images_are_channels_last_floats_in_0_to_1",
-        (".float() / 255", ".float()"),
+        ("pixels.float() / 255 if", "pixels.float() if"),
     ),
     *cut(
-        "engine/metrics/evaluate.py",
+        "data/letterbox.py",
         f"{_EVALUATE}::test_predictions_in_the_grey_border_are_no_detections",
         ("axis=1)[visible]", "axis=1)"),
     ),
@@ -95,7 +95,7 @@ _BOXES = (
         "engine/detect/predictor.py",
         f"{_PREDICT}::test_boxes_land_where_the_rectangles_are",
         ("cv2.COLOR_BGR2RGB", "cv2.COLOR_BGR2HSV"),
-        ("letterbox.boxes_to_image(rows[:, :4])", "rows[:, :4]"),
+        ("letterbox.detections_to_image(rows)", "rows"),
     ),
     *cut(
         "engine/detect/predictor.py",

@@ -89,12 +89,12 @@ _HEAD = (
     *cut(
         "models/heads/detect.py",
         f"{_DETECTOR}::test_anchors_are_stored_in_grid_units_and_small_ones_belong_to_fine_levels",
-        ("smallest_first[_rank(self.stride)] / self", "self.anchors / self"),
+        ("smallest_first[level_rank(self.stride)] / self", "self.anchors / self"),
     ),
     *cut(
         "models/heads/detect.py",
         f"{_ANCHORS}::test_the_head_refits_placeholders_in_place",
-        ("finest_first[_rank(self.stride)] / stride", "finest_first / stride"),
+        ("finest_first[level_rank(self.stride)] / stride", "finest_first / stride"),
         ("self.anchors.copy_(finest_first", "(finest_first"),
     ),
     *cut(

@@ -6,13 +6,9 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from engine.training.ema import build_ema
-
-
-def small_model() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+from tests.engine.training.small import small_model
 
 
 @pytest.mark.parametrize(("updates", "ramp"), [(100_000, 2000), (300, 100)])

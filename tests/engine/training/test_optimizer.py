@@ -17,6 +17,7 @@ from engine.training.optimizer import build_optimizer, clip_gradients, groups_as
 from engine.training.rules import Rules
 from engine.training.schedule import Schedule
 from models.weights.report import Outcome, Transfer, TransferReport
+from tests.engine.training.small import small_model
 
 HYP = TrainingHyperparameters()
 
@@ -28,10 +29,6 @@ def optimizer_of(model: nn.Module, name: str = "SGD", taken: TransferReport | No
 def report(model: nn.Module, outcome: Outcome) -> TransferReport:
     """Everything of the model has the same outcome."""
     return TransferReport((Transfer(0, outcome, "", tuple(model.state_dict()), 0),), (), False)
-
-
-def small_model() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 from engine.training.hyperparameters import TrainingHyperparameters
 from engine.training.optimizer import build_optimizer, new_groups
 from engine.training.rules import Rules
 from engine.training.schedule import Schedule
+from tests.engine.training.small import small_model
 
 HYP = TrainingHyperparameters()
-
-
-def small_model() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
 
 
 def small_optimizer() -> torch.optim.Optimizer:
