@@ -34,6 +34,7 @@ _HINTS = {
     "nc": "the number of classes follows from the annotations; delete the line",
     "download": "nothing is downloaded; delete the line",
 }
+_BARE_WORD = "YAML takes a bare yes, no, on or off for true or false; put it in quotes"
 
 Text = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(gt=0, strict=True)]
@@ -46,6 +47,13 @@ class SplitConfig(BaseModel):
 
     images: Path
     annotations: Path
+
+    @field_validator("images", "annotations", mode="before")
+    @classmethod
+    def _not_blank(cls, path: Any) -> Any:
+        if isinstance(path, str) and not path.strip():
+            raise ValueError("is empty; write a path, '.' for the folder of the data set itself")
+        return path
 
 
 class DatasetConfig(BaseModel):
@@ -79,13 +87,20 @@ class DatasetConfig(BaseModel):
     def _names_in_class_order(cls, names: Any) -> Any:
         """YOLOv5 also writes `{0: cat, 1: dog}`."""
         if isinstance(names, dict):
+            if any(isinstance(name, bool) for name in names):  # which Python counts as 0 and 1
+                raise ValueError(_BARE_WORD)
             if sorted(names, key=str) != sorted(range(len(names)), key=str):
                 raise ValueError("number the names 0, 1, 2, ... without gaps, or write a list")
             names = [names[index] for index in range(len(names))]
         if isinstance(names, list | tuple):
+            seen: set[Any] = set()
             for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f"{name!r} occurs twice; give every class its own name")
+                if isinstance(name, bool):
+                    raise ValueError(_BARE_WORD)
+                if isinstance(name, str | int | float):  # other kinds are refused later
+                    if name in seen:
+                        raise ValueError(f"{name!r} occurs twice; give every class its own name")
+                    seen.add(name)
         return names
 
 
@@ -136,7 +151,7 @@ def _with_absolute_paths(document: Document, file: Path) -> dict[Any, Any]:
     """`path` taken from the YAML's folder, and the paths of the splits from `path`; other entries as they are."""
     content = document.content
     root = content.get("path", ".")
-    if not isinstance(root, str):
+    if not isinstance(root, str) or not root.strip():
         where = document.where("path")
         raise DataError(
             f"{where}: path: {root!r} is not a folder; write the data set's root folder, or delete the line"
@@ -145,7 +160,7 @@ def _with_absolute_paths(document: Document, file: Path) -> dict[Any, Any]:
     for split in _SPLITS:
         if isinstance(content.get(split), dict):
             absolute[split] = {
-                key: _join(absolute["path"], value) if isinstance(value, str) and value else value
+                key: _join(absolute["path"], value) if isinstance(value, str) and value.strip() else value
                 for key, value in content[split].items()
             }
     hyp = content.get("hyp")

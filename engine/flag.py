@@ -67,9 +67,12 @@ class Flag:
     choices: tuple[str, ...] = ()
     metavar: str | None = None
     alone: str | None = None
+    filled: bool = False
 
     def admits(self, value: Any) -> bool:
         """Whether the option takes the value; what has neither range nor choices takes any."""
+        if self.filled:
+            return isinstance(value, str) and bool(value.strip())
         if self.numbers is not None:
             return self.numbers.holds(value)
         return not self.choices or value in self.choices
@@ -77,6 +80,8 @@ class Flag:
     @property
     def wanted(self) -> str:
         """The values that the option takes, in words."""
+        if self.filled:
+            return "a text that is not empty"
         return self.numbers.wanted if self.numbers is not None else f"one of {', '.join(self.choices)}"
 
 
@@ -87,6 +92,7 @@ def flag(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     alone: str | None = None,
+    filled: bool = False,
 ) -> dict[str, Flag]:
     """Metadata for a field of a dataclass of options. A field `batch_size` has the flag `--batch-size`.
 
@@ -97,8 +103,9 @@ def flag(
         choices: the texts that it takes; () takes any.
         metavar: what `--help` calls its value.
         alone: what the flag means when no value follows; None demands a value.
+        filled: it takes no empty text, which a shell makes of a variable that is not set.
     """
-    return {"flag": Flag(help, aliases, numbers, choices, metavar, alone)}
+    return {"flag": Flag(help, aliases, numbers, choices, metavar, alone, filled)}
 
 
 def flags_of(options: Any) -> Iterator[tuple[Field[Any], Flag]]:

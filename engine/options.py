@@ -21,8 +21,9 @@ MANY_CLASSES = 50  # with more classes, their table is printed on --verbose only
 _DEVICE = flag("cpu, mps, or the number of a GPU (default: first GPU, else CPU)")
 _WORKERS = flag("processes that load images; 0 loads in the main process", numbers=NON_NEGATIVE)
 _CACHE = flag("keep decoded images", choices=CACHES, alone="ram")
-_PROJECT = flag("folder of the runs")
-_NAME = flag("folder of this run, inside --project; numbered when it exists")
+_PROJECT = flag("folder of the runs", filled=True)
+_NAME = flag("folder of this run, inside --project; numbered when it exists", filled=True)
+_MODEL_BUDGET = flag("build models this many times as large as a file may usually ask for", numbers=POSITIVE)
 _EXIST_OK = flag("use the folder even when it exists")
 _OTHER_CFG = flag("model YAML to run the weights in (default: their own architecture)")
 _SIDES = ("--img", "--img-size")
@@ -48,7 +49,7 @@ class TrainOptions:
     weights: str = field(default="", metadata=flag("checkpoint to start from (default: from scratch)"))
     data: str = field(
         default="",
-        metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: the generated demo)"),
+        metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: the generated demo)", filled=True),
     )
     hyp: str = field(
         default="",
@@ -107,6 +108,7 @@ class TrainOptions:
     )
     strict: bool = field(default=False, metadata=_STRICT)
     max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
+    model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -154,11 +156,15 @@ class ValOptions:
         EngineError: a value that its option does not take.
     """
 
-    weights: str = field(metadata=flag("checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own"))
+    weights: str = field(
+        metadata=flag("checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own", filled=True)
+    )
     cfg: str = field(default="", metadata=_OTHER_CFG)
     data: str = field(
         default="",
-        metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: that of the weights' run)"),
+        metadata=flag(
+            "data-set YAML: a path, or a name in configs/data/ (default: that of the weights' run)", filled=True
+        ),
     )
     imgsz: int | None = field(
         default=None,
@@ -193,6 +199,7 @@ class ValOptions:
     project: str = field(default="runs/val", metadata=_PROJECT)
     name: str = field(default="exp", metadata=_NAME)
     exist_ok: bool = field(default=False, metadata=_EXIST_OK)
+    model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -210,9 +217,11 @@ class DetectOptions:
         EngineError: a value that its option does not take.
     """
 
-    weights: str = field(metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own"))
+    weights: str = field(
+        metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own", filled=True)
+    )
     source: str = field(
-        metadata=flag("picture, video, folder, glob, webcam number, rtsp/http address, or a .txt of them")
+        metadata=flag("picture, video, folder, glob, webcam number, rtsp/http address, or a .txt of them", filled=True)
     )
     cfg: str = field(default="", metadata=_OTHER_CFG)
     imgsz: tuple[int, ...] = field(
@@ -258,6 +267,7 @@ class DetectOptions:
     fp32: bool = field(default=False, metadata=flag("compute in float32 (the default except on GPUs)"))
     vid_stride: int = field(default=1, metadata=flag("use every n-th frame of a video or stream", numbers=POSITIVE))
     max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
+    model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
 
     def __post_init__(self) -> None:
         check_values(self)

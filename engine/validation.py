@@ -18,6 +18,7 @@ from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ValOptions
 from engine.report.validation import save_pictures, write_predictions
 from engine.runs import next_run_dir, recorded_data
+from models.budget import model_budget
 from models.detector import Detector
 from models.weights.load import load_detector
 
@@ -35,7 +36,8 @@ def validate(options: ValOptions) -> EvalResult:
     """
     device = select_device(options.device)
     compute = Compute(device, precision_of(device, half=options.half, bf16=options.bf16))
-    detector = load_detector(options.weights, device, options.cfg)
+    with model_budget(options.model_budget):
+        detector = load_detector(options.weights, device, options.cfg)
     config = load_dataset_config(_data_yaml(options, detector))
     (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
     split = load_split(config, options, detector)

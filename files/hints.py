@@ -7,9 +7,13 @@ from collections.abc import Iterable, Sequence
 
 _CUTOFF = 0.6  # at 0.5 `labels` would be taken for `images`
 
+_LONGEST = 200  # characters; comparing takes as long as the name squared
+
 
 def near_names(name: str, known: Iterable[str], most: int = 1) -> list[str]:
     """The `most` known names that are most like `name`, best first, whatever their case; empty where none is near."""
+    if len(name) > _LONGEST:
+        return []
     # of names that differ in case only, the first one is suggested
     by_folded: dict[str, str] = {}
     for each in known:

@@ -16,8 +16,11 @@ import yaml
 
 from files.errors import InputError
 
-MAX_VALUES = 1_000_000
+MAX_VALUES = 100_000
 """Values that a file may hold once its aliases are written out."""
+
+MAX_BYTES = 1_000_000
+"""Size of a file; a data set with the names of 20,000 classes has half of it."""
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -36,8 +39,19 @@ class Document:
     _root: yaml.Node | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_mapping(cls, content: Mapping[Any, Any], origin: str) -> Document:
-        """A mapping that no file stands behind: its entries have no lines."""
+    def from_mapping(cls, content: Mapping[Any, Any], origin: str, error: type[InputError] = InputError) -> Document:
+        """A mapping that no file stands behind: its entries have no lines.
+
+        Raises:
+            InputError: of the class `error`: it contains itself, or one part of it so often that it unfolds to more
+                than `MAX_VALUES` values.
+        """
+        try:
+            _unfolded_size(content, {})
+        except RecursionError:
+            raise error(f"{origin}: is nested too deeply, or contains itself; write it flatter") from None
+        except _RefusalError as refusal:
+            raise error(f"{origin}: {refusal}") from None
         return cls(origin, plain_copy(content))
 
     def with_content(self, content: dict[Any, Any]) -> Document:
@@ -83,7 +97,11 @@ def read_yaml(path: Path, error: type[InputError], form: str, origin: str = "") 
     """
     origin = origin or str(path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise error(f"{origin}: has more than {MAX_BYTES:,} bytes; {form}")
+        text = content.decode("utf-8")
     except OSError as problem:
         reason = problem.strerror or type(problem).__name__
         raise error(f"{origin}: cannot be read ({reason}); check the path and its permissions") from None
@@ -103,6 +121,18 @@ def plain_copy(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain_copy(item) for item in value]
     return value
+
+
+def _unfolded_size(value: Any, known: dict[int, int]) -> int:
+    """Number of values that lists and maps hold at every depth; one that occurs twice counts twice."""
+    if not isinstance(value, Mapping | list | tuple):
+        return 1
+    if id(value) not in known:
+        items = value.values() if isinstance(value, Mapping) else value
+        known[id(value)] = total = 1 + sum(_unfolded_size(item, known) for item in items)
+        if total > MAX_VALUES:
+            raise _RefusalError(f"unfolds to more than {MAX_VALUES:,} values; use fewer")
+    return known[id(value)]
 
 
 class _RefusalError(Exception):

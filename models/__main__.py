@@ -15,16 +15,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("cfg", help="a model YAML: a path, or the name of one in configs/models/")
     parser.add_argument("--imgsz", type=int, default=640, help="side, px; rounded up to the stride (default: 640)")
     parser.add_argument("--nc", type=int, help="number of classes, in place of the file's")
+    parser.add_argument("--model-budget", type=int, default=1, help="build models this many times as large as usual")
     options = parser.parse_args(argv)
-    if options.imgsz < 1:
-        parser.error(f"argument --imgsz: {options.imgsz} is not a whole number of at least 1")
+    for name in ("imgsz", "model_budget"):
+        if getattr(options, name) < 1:
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(f"argument {flag}: {getattr(options, name)} is not a whole number of at least 1")
     # Imported late, so that --help and a wrong flag answer at once.
     from files.errors import InputError
+    from models.budget import model_budget
     from models.detector import build_model
     from models.summary import summarize
 
     try:
-        model = build_model(options.cfg, options.nc)
+        with model_budget(options.model_budget):
+            model = build_model(options.cfg, options.nc)
         print(summarize(model, -(-options.imgsz // model.size_divisor) * model.size_divisor))
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from torch import nn
 
 from files.hints import did_you_mean
 from models.errors import ConfigError
+from models.kinds import check_arguments
 from models.registry import Entry, lookup
 
 
@@ -30,6 +31,7 @@ def construct(entry: Entry, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
 
     Raises:
         ConfigError: the arguments do not fit the constructor, or it refuses their values.
+        BudgetError: they ask for too much.
     """
     signature = inspect.signature(entry.block)
     try:
@@ -40,8 +42,9 @@ def construct(entry: Entry, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
         value = bound.arguments.get(slot)
         if isinstance(value, str):
             bound.arguments[slot] = lookup(value).block
+    check_arguments(entry.block, bound.arguments, entry.conv_slots)
     try:
-        return entry.block(*bound.args, **bound.kwargs)
+        block = entry.block(*bound.args, **bound.kwargs)
     except ConfigError:
         raise
     except Exception as error:  # a constructor may raise anything on a value that it does not expect
@@ -49,6 +52,10 @@ def construct(entry: Entry, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
         text = " ".join(str(error).split()) or type(error).__name__
         hint = _near_keyword(signature, kwargs) or "; check the row's arguments"
         raise ConfigError(f"cannot be built with ({shown}): {text}{hint}") from error
+    empty = next((name for name, parameter in block.named_parameters() if not parameter.numel()), None)
+    if empty is not None:
+        raise ConfigError(f"has no numbers in its {empty}: some of its channels are 0; ask for more channels")
+    return block
 
 
 def _bind_problem(error: TypeError, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from models.config.reader import load_config
 from models.config.schema import ModelConfig
 from models.errors import ConfigError
 from models.heads.base import DetectionHead, Predictions
-from models.parser import IMAGE, build_rows
+from models.parser import IMAGE, build_rows, warn_of_unread_rows
 from models.probe import PROBE_SIZE, find_size_divisor, find_strides, trace_rows
 
 # What YOLOv5's checkpoints were trained with; part of the function that a checkpoint computes.
@@ -39,6 +39,8 @@ def build_model(cfg: str | os.PathLike[str] | Mapping[str, Any], num_classes: in
     if num_classes is not None:
         config = config.with_classes(num_classes)
     model = Detector(config)
+    if not isinstance(cfg, Mapping):  # a checkpoint's configuration is nobody's to mend
+        warn_of_unread_rows(model.rows)
     if model.num_classes != config.nc:
         head = model.rows[-1].location
         raise ConfigError(f"{head}: is for {model.num_classes} classes where {config.nc} are asked for; write nc there")
@@ -73,7 +75,7 @@ class Detector(nn.Module):
         # outputs that a later row than the next one takes
         self._kept = frozenset(source for row in rows for source in row.sources if source != row.index - 1)
 
-        traces = trace_rows(rows, modules, (1, config.ch, PROBE_SIZE, PROBE_SIZE))
+        traces = trace_rows(rows, modules, (1, config.ch, PROBE_SIZE, PROBE_SIZE), limited=True)
         strides = find_strides(rows, traces, PROBE_SIZE)
         self.size_divisor = find_size_divisor(rows, modules, config.ch, strides)
         self.head.set_stride(torch.tensor(strides, dtype=torch.float32))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 import models.blocks
 import models.heads  # noqa: F401  (both folders register what they hold)
 from models.arguments import construct, resolve_argument
 from models.blocks.activation import ActivationFactory, default_activation, parse_activation
+from models.budget import counted, current_budget
 from models.config.schema import ModelConfig, RowSpec
-from models.errors import ConfigError
+from models.errors import BudgetError, ConfigError
 from models.heads.base import DetectionHead
 from models.registry import Entry, RowContext, RowPlan, lookup
+
+log = logging.getLogger(__name__)
 
 IMAGE = -1
 """The index of the image among the sources of a row."""
@@ -50,7 +56,35 @@ def build_rows(config: ModelConfig) -> tuple[list[Row], list[nn.Module]]:
 
     Raises:
         ConfigError: an unknown block, arguments that it does not take, or a `from` out of range.
+        BudgetError: more than a file may ask for.
     """
+    budget = current_budget()
+    try:
+        budget.check("rows", len(config.rows))
+        budget.check("channels", config.ch, "{} channels of the image")
+    except BudgetError as error:
+        raise BudgetError(f"{config.origin}: {error}") from None
+    _rehearse(config)
+    with counted():
+        return _build(config)
+
+
+def _rehearse(config: ModelConfig) -> None:
+    """Builds the model without storage, to see what it comes to before memory is filled.
+
+    Raises:
+        BudgetError: too much.
+    """
+    try:
+        with counted(), torch.device("meta"):
+            _build(config)
+    except BudgetError:
+        raise
+    except ConfigError:
+        pass  # a mistake, which shows again, or a block that looks at its first values
+
+
+def _build(config: ModelConfig) -> tuple[list[Row], list[nn.Module]]:
     rows: list[Row] = []
     modules: list[nn.Module] = []
     channels = [config.ch]  # of the image, then of each row
@@ -59,7 +93,7 @@ def build_rows(config: ModelConfig) -> tuple[list[Row], list[nn.Module]]:
             try:
                 row, module = _build_row(config, index, spec, channels)
             except ConfigError as error:
-                raise ConfigError(f"{config.locate(index)}: {error}") from error
+                raise type(error)(f"{config.locate(index)}: {error}") from error
             rows.append(row)
             modules.append(module)
             channels.append(row.out_channels)
@@ -71,6 +105,8 @@ def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[in
     _check_head_position(entry, index, len(config.rows))
     sources = _absolute_sources(spec.source, index)
     names = {"nc": config.nc, "anchors": config.anchors}
+    budget = current_budget()
+    budget.check("repeats", spec.number * config.depth_multiple if spec.number > 1 else 1)
     context = RowContext(
         in_channels=tuple(channels[source + 1] for source in sources),
         repeats=max(round(spec.number * config.depth_multiple), 1) if spec.number > 1 else spec.number,
@@ -78,6 +114,7 @@ def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[in
         channel_multiple=config.channel_multiple,
     )
     plan = _plan(entry, context, [resolve_argument(arg, names) for arg in spec.args])
+    budget.check("channels", plan.out_channels)
     kwargs = {key: resolve_argument(value, names) for key, value in spec.kwargs.items()}
     blocks = [construct(entry, plan.args, kwargs) for _ in range(plan.repeats)]
     arguments = ", ".join([*map(_show, plan.args), *(f"{key}={_show(value)}" for key, value in kwargs.items())])
@@ -105,6 +142,28 @@ def _activation(config: ModelConfig) -> ActivationFactory:
         return parse_activation(config.activation)
     except ConfigError as error:
         raise ConfigError(f"{config.locate_key('activation')}: {error}") from error
+
+
+def warn_of_unread_rows(rows: Sequence[Row]) -> None:
+    """Says of every row whose output nobody takes that this is so, and why it may be.
+
+    The usual reason: a row was inserted, and the rows after it that name others by their index were not shifted.
+    """
+    read = {source for row in rows for source in row.sources}
+    for row in rows[:-1]:
+        if row.index in read:
+            continue
+        naming = [
+            str(later.index)
+            for later in rows
+            if any(number >= 0 for number in (later.source if isinstance(later.source, list) else [later.source]))
+        ]
+        cause = (
+            f"was a row inserted or removed without shifting the indices that 'from' names in rows {', '.join(naming)}?"
+            if naming
+            else "remove it, or name it in the 'from' of a later row"
+        )
+        log.warning("%s: no row reads its output; %s", row.location, cause)
 
 
 def _absolute_sources(source: int | list[int], index: int) -> tuple[int, ...]:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.errors import ConfigError
+from models.budget import ActivationLimit
+from models.errors import BudgetError, ConfigError
 from models.parser import IMAGE, Row
 
 PROBE_SIZE = 256
@@ -36,16 +37,28 @@ class RowTrace:
 
 
 def trace_rows(
-    rows: Sequence[Row], modules: Sequence[nn.Module], image_shape: Sequence[int], *, count_flops: bool = False
+    rows: Sequence[Row],
+    modules: Sequence[nn.Module],
+    image_shape: Sequence[int],
+    *,
+    count_flops: bool = False,
+    limited: bool = False,
 ) -> list[RowTrace]:
     """One trace per row for an image batch of `image_shape` (B, C, H, W), in evaluation mode; no state changes.
 
+    Args:
+        limited: refuse maps that are larger than the budget allows; for images of about `PROBE_SIZE`.
+
     Raises:
         ConfigError: a row does not fit its inputs.
+        BudgetError: a map is too large.
     """
-    with _evaluating(modules), torch.no_grad():
+    limit = ActivationLimit() if limited else nullcontext()
+    with _evaluating(modules), torch.no_grad(), limit:
         try:
             return _trace(rows, modules, torch.empty(*image_shape, device="meta"), _call_without_storage, count_flops)
+        except BudgetError:
+            raise
         except ConfigError:
             # An operation may lack a kernel for tensors without storage: the real thing decides.
             device = next((parameter.device for module in modules for parameter in module.parameters()), None)
@@ -76,7 +89,7 @@ def find_size_divisor(rows: Sequence[Row], modules: Sequence[nn.Module], channel
     while divisor < PROBE_SIZE:
         size = 3 * divisor  # an odd multiple, so that a map of twice this stride would not be whole
         try:
-            traces = trace_rows(rows, modules, (1, channels, size, size))
+            traces = trace_rows(rows, modules, (1, channels, size, size), limited=True)
             if find_strides(rows, traces, size) == list(strides):
                 return divisor
         except ConfigError:
@@ -111,6 +124,8 @@ def _trace(
 def _run_row(row: Row, module: nn.Module, inputs: list[Tensor], call: Call) -> Any:
     try:
         return call(module, inputs if row.takes_list else inputs[0])
+    except BudgetError as error:
+        raise BudgetError(f"{row.location}: {error}") from error
     except Exception as error:  # whatever a block raises on an input that it does not fit
         shapes = " and ".join("x".join(map(str, tensor.shape[1:])) for tensor in inputs)
         text = next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from files.hints import did_you_mean
+from files.problems import short
 from models.errors import ConfigError
 from models.rules import RowContext, RowPlan, Rule, conv_rule, csp_rule, same_channels_rule, single_input
 from models.takeover import Takeover
@@ -110,7 +111,7 @@ def lookup(name: str) -> Entry:
         return _ENTRIES[name]
     except KeyError:
         hint = did_you_mean(name, sorted(_ENTRIES), f"known blocks: {', '.join(sorted(_ENTRIES))}")
-        raise ConfigError(f"unknown block {name!r}; {hint}") from None
+        raise ConfigError(f"unknown block {short(name)}; {hint}") from None
 
 
 def names() -> list[str]:

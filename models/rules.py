@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from files.problems import short
+from models.budget import current_budget
 from models.errors import ConfigError
 
 
@@ -30,14 +32,17 @@ class RowContext:
     width_multiple: float = 1.0
     channel_multiple: int = 8
 
-    def scaled(self, channels: float) -> int:
+    def scaled(self, channels: int) -> int:
         """Channels after the width multiple, rounded up to a multiple of `channel_multiple`.
 
         Raises:
-            ConfigError: not a positive number.
+            ConfigError: not a whole number from 1, or more than the budget allows.
         """
-        if isinstance(channels, bool) or not isinstance(channels, int | float) or channels <= 0:
-            raise ConfigError(f"output channels must be a positive number, not {channels!r}")
+        if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+            raise ConfigError(f"output channels must be a whole number from 1, not {short(channels)}")
+        budget = current_budget()
+        budget.check("channels", channels)
+        budget.check("channels", channels * self.width_multiple, "{} channels after the width multiple")
         return math.ceil(channels * self.width_multiple / self.channel_multiple) * self.channel_multiple
 
 

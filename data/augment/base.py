@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+
+from files.recipe import RecipeKeys
 
 
 class Pool(Protocol):
@@ -59,15 +60,13 @@ class Sample:
     pool: Pool
 
 
-class Augmentation(BaseModel):
+class Augmentation(RecipeKeys):
     """Base of all augmentations: its fields are keys of the hyperparameter YAML, with default and bounds.
 
     Attributes:
         after: name of the augmentation that this one follows; empty: it runs last. Means nothing for those of `USUAL`.
         mixes: puts several images together; skipped in the last epochs of a training.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     after: ClassVar[str] = ""
     mixes: ClassVar[bool] = False

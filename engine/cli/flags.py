@@ -44,6 +44,13 @@ positive_int = argument_type(POSITIVE)
 unit_interval = argument_type(UNIT_INTERVAL)
 
 
+def filled_text(text: str) -> str:
+    """argparse's `type` for a text that must say something."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; write a value, or leave the flag out")
+    return text
+
+
 def _add(parser: argparse.ArgumentParser, field: Field[Any], flag: Flag) -> None:
     names = (flag_name(field), *flag.aliases)
     if isinstance(field.default, bool):
@@ -52,6 +59,8 @@ def _add(parser: argparse.ArgumentParser, field: Field[Any], flag: Flag) -> None
     details: dict[str, Any] = {"help": flag.help + _default_note(field, flag), "required": field.default is MISSING}
     if flag.numbers is not None:
         details["type"] = argument_type(flag.numbers)
+    if flag.filled:
+        details["type"] = filled_text
     if flag.choices:
         details["choices"] = flag.choices
     if flag.metavar is not None:

@@ -14,6 +14,7 @@ from engine.detect.predictor import STAGES, Predictor, class_indices
 from engine.detections import CLASS_NAME, Detections
 from engine.device import detection_precision, select_device
 from engine.options import DetectOptions
+from models.budget import model_budget
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,7 +107,8 @@ def predict(options: DetectOptions, backend: Backend | None = None) -> Predictio
     if backend is None:
         device = select_device(options.device)
         dtype = detection_precision(device, half=options.half, bf16=options.bf16, fp32=options.fp32)
-        backend = open_backend(options.weights, device=device, dtype=dtype, cfg=options.cfg)
+        with model_budget(options.model_budget):
+            backend = open_backend(options.weights, device=device, dtype=dtype, cfg=options.cfg)
     predictor = Predictor(
         backend,
         imgsz=options.imgsz,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from data.augment import check_hyperparameters, hyperparameter_names
 from data.errors import DataError
@@ -22,6 +22,7 @@ from files.hints import did_you_mean
 from files.lookup import Shelf
 from files.places import CONFIGS
 from files.problems import first_problem
+from files.recipe import RecipeKeys
 from files.strict_yaml import Document, read_yaml
 from models.heads import registered_heads
 from models.heads.base import DetectionHead
@@ -34,10 +35,8 @@ _ABSENT = {"fl_gamma": 0.0, "copy_paste": 0.0}
 _UNUSED = {"iou_t", "anchors"}
 
 
-class TrainingHyperparameters(BaseModel):
+class TrainingHyperparameters(RecipeKeys):
     """Rates, warm-up, and when images are no longer mixed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     lr0: float = Field(0.01, gt=0, le=10)
     lrf: float = Field(0.01, gt=0, le=1)
@@ -100,7 +99,7 @@ def parse_hyperparameters(values: Mapping[str, Any], source: str) -> Hyperparame
     Raises:
         EngineError: see `load_hyperparameters`; `source` is named in the message.
     """
-    return _parse(Document.from_mapping(values, source))
+    return _parse(Document.from_mapping(values, source, EngineError))
 
 
 def _parse(document: Document) -> Hyperparameters:

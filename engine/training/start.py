@@ -33,6 +33,7 @@ from engine.training.state import Progress, read_training
 from engine.training.training import Training
 from files.atomic import remove_leftovers
 from models import build_model
+from models.budget import model_budget
 from models.config.reader import load_config
 from models.detector import Detector
 from models.weights.source import load_source
@@ -52,6 +53,11 @@ def prepare(options: TrainOptions | ResumeOptions) -> Training:
 
 
 def _begun(options: TrainOptions) -> Training:
+    with model_budget(options.model_budget):
+        return _begun_within_budget(options)
+
+
+def _begun_within_budget(options: TrainOptions) -> Training:
     compute = _compute(options)
     if options.cfg:
         load_config(options.cfg)  # a misspelt name is noticed before pictures are drawn or looked at
@@ -81,7 +87,8 @@ def _resumed(request: ResumeOptions) -> Training:
     dataset = load_dataset_config(saved.options.data)
     options = with_defaults(saved.options, dataset)
     splits = load_splits(dataset, options, saved.rules)
-    model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
+    with model_budget(options.model_budget):
+        model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
     hyp = bind_hyperparameters(saved.hyp, model.head, options)
     model = _placed(model, options, compute)
     data = load_data(splits, options, hyp, model.size_divisor, saved.rules)

@@ -8,6 +8,7 @@ process, in two threads too.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,6 +29,9 @@ _KNOWN: dict[str, type[nn.Module]] = {
     for name, cls in vars(nn).items()
     if isinstance(cls, type) and cls.__module__ == "torch.nn.modules.activation" and name != "MultiheadAttention"
 } | {"Identity": nn.Identity}
+
+
+_LONGEST = 200  # characters of an activation's text
 
 
 @contextmanager
@@ -69,7 +73,11 @@ def parse_activation(text: str) -> ActivationFactory:
     Raises:
         ConfigError: not such a text, an unknown activation (the nearest one is suggested), or wrong arguments.
     """
+    if len(text) > _LONGEST:
+        raise ConfigError(f"cannot read an activation of {len(text):,} characters; write it as 'nn.LeakyReLU(0.1)'")
     name, args, kwargs = _read_call(text)
+    if not all(map(_is_finite, (*args, *kwargs.values()))):
+        raise ConfigError(f"activation {text!r} must have finite numbers; change its arguments")
     if name not in _KNOWN:
         near = [f"nn.{each}()" for each in near_names(name, _KNOWN)]
         hint = suggestion(near) or "name one of torch.nn, such as 'nn.SiLU()'"
@@ -96,6 +104,10 @@ def _read_call(text: str) -> tuple[str, list[object], dict[str, object]]:
             kwargs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
             node = node.func
         dotted = ast.unparse(node)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # the last one where it nests deeply
         raise ConfigError(f"cannot read the activation {text!r}; write it as 'nn.LeakyReLU(0.1)'") from None
     return dotted.removeprefix("torch.").removeprefix("nn."), args, kwargs
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

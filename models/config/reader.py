@@ -55,7 +55,7 @@ def load_config(config: str | os.PathLike[str] | Mapping[str, Any]) -> ModelConf
         ConfigError: not found, not readable, not YAML, or wrong in an entry; the message names file, line and entry.
     """
     if isinstance(config, Mapping):
-        return _from_document(Document.from_mapping(config, "model configuration"), "")
+        return _from_document(Document.from_mapping(config, "model configuration", ConfigError), "")
     found = find_config(config)
     origin = str(config) if Path(config) == found.path else shown(found.path)
     return _from_document(read_yaml(found.path, ConfigError, _FORM, origin), found.stem)

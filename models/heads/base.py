@@ -8,10 +8,10 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
+from files.recipe import RecipeKeys
 from models.heads.takeover import HeadTakeover
 
 
@@ -27,10 +27,8 @@ class Predictions(NamedTuple):
     scores: Tensor
 
 
-class LossHyperparameters(BaseModel):
+class LossHyperparameters(RecipeKeys):
     """Base of what heads declare as `hyperparameters`: the loss of this one has none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DetectionHead(nn.Module, ABC):
@@ -100,6 +98,10 @@ class DetectionHead(nn.Module, ABC):
             One sentence that says what was done; None where there is nothing to say.
         """
         return None
+
+    def flaw(self) -> str:
+        """What makes the head's values unfit to detect with, in words that name the entry; empty where nothing does."""
+        return ""
 
     def take_over(
         self, given: Mapping[str, Tensor], given_names: Sequence[str] | None, names: Sequence[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from files.problems import short
+from models.budget import current_budget
 from models.errors import ConfigError
 from models.heads.anchors import check_anchors
 from models.heads.base import DetectionHead, LossHyperparameters, Predictions
@@ -41,10 +44,11 @@ def _anchor_levels(anchors: Any, levels: int) -> list[list[float]]:
     if anchors is None:
         raise ConfigError("needs anchors, but the file has no key 'anchors'; add it, or write them into the row")
     if isinstance(anchors, int) and not isinstance(anchors, bool) and anchors > 0:
+        current_budget().check("anchors", anchors, "{} anchors at each level")
         # YOLOv5's placeholder shapes, until the trainer fits anchors to the data
         return [[float(side) for side in range(2 * anchors)]] * levels
     if not isinstance(anchors, list) or not all(isinstance(level, list) for level in anchors):
-        raise ConfigError(f"anchors must be a number per level or a list of sizes for each level, not {anchors!r}")
+        raise ConfigError(f"anchors must be a number per level or a list of sizes for each level, not {short(anchors)}")
     if len(anchors) != levels:
         raise ConfigError(
             f"has {levels} inputs but anchors for {len(anchors)} levels; give one list of anchors per input"
@@ -52,6 +56,10 @@ def _anchor_levels(anchors: Any, levels: int) -> list[list[float]]:
     lengths = {len(level) for level in anchors}
     if len(lengths) != 1 or lengths == {0} or lengths.pop() % 2:
         raise ConfigError("anchors must list as many pairs of width and height at every level")
+    for side in chain.from_iterable(anchors):
+        if isinstance(side, bool) or not isinstance(side, int | float) or not 0 < side < math.inf:
+            raise ConfigError(f"anchors must be positive widths and heights in pixels, not {short(side)}")
+    current_budget().check("anchors", len(anchors[0]) // 2, "{} anchors at each level")
     return anchors
 
 
@@ -175,6 +183,14 @@ class Detect(DetectionHead):
             finest_first = torch.from_numpy(check.better).view_as(self.anchors).to(self.anchors)  # (nl, na, 2) pixels
             self.anchors.copy_(finest_first[level_rank(self.stride)] / stride)
         return check.sentence
+
+    def flaw(self) -> str:
+        """Anchors that have no size; the first of YOLOv5's placeholders has no width, and detects nothing."""
+        sides = self.anchors  # (nl, na, 2)
+        placeholders = torch.arange(2.0 * self.na).view(self.na, 2).to(sides) / self.stride.view(-1, 1, 1)
+        if torch.equal(sides, placeholders) or bool((sides > 0).all()):
+            return ""
+        return "its anchors are not all positive"
 
     def take_over(
         self, given: Mapping[str, Tensor], given_names: Sequence[str] | None, names: Sequence[str]

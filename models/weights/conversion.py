@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.takeover import Approximate
+from models.weights.checks import integers_for_floats
 from models.weights.report import Outcome
 from models.weights.units import Unit
 
@@ -31,6 +32,7 @@ class Match:
 
 _PARTIAL = Match(Outcome.LEFT, "the checkpoint has only a part of it")
 _OTHER_SHAPE = Match(Outcome.LEFT, "other shape")
+_WHOLE_NUMBERS = Match(Outcome.LEFT, "whole numbers, whose scale is not known")
 
 
 def match_units(source: Unit | None, target: Unit) -> Match:
@@ -45,6 +47,8 @@ def match_units(source: Unit | None, target: Unit) -> Match:
     shape = source.kernel_shape
     if shape is None:
         return _PARTIAL
+    if not all(name.endswith(_COUNTER) or tensor.is_floating_point() for name, tensor in source.tensors.items()):
+        return _WHOLE_NUMBERS
     if shape != target.kernel_shape:
         return _OTHER_SHAPE
     return Match(Outcome.CONVERTED, how, math.prod(shape))
@@ -61,6 +65,8 @@ def _match_same_block(source: Unit, target: Unit) -> Match:
             added = added or additions.get(part, "")
         elif source.tensors[name].shape != tensor.shape:
             return _OTHER_SHAPE
+    if any(integers_for_floats(source.tensors, target.tensors)):
+        return _WHOLE_NUMBERS
     size = sum(tensor.numel() for tensor in target.tensors.values())
     if added:
         return Match(Outcome.CONVERTED, f"{target.block}, {added}: the same function", size)

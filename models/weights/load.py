@@ -10,6 +10,7 @@ import torch
 from models.blocks.activation import build_activation
 from models.detector import Detector, build_model
 from models.errors import ConfigError, WeightsError
+from models.weights.checks import integers_for_floats
 from models.weights.report import Outcome
 from models.weights.source import SourceWeights, load_source
 from models.weights.transfer import transfer_weights
@@ -43,6 +44,9 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
     try:
         classes = source.classes
         model = build_model(source.yaml, num_classes=None if classes is None else len(classes))
+        wrong = next(iter(integers_for_floats(source.state, model.state_dict())), None)
+        if wrong is not None:
+            raise WeightsError(f"{path}: {wrong} holds whole numbers, whose scale is not known; save it as float32")
         model.load_state_dict(source.state)
         for path_in_model, text in source.activations.items():
             block, _, name = path_in_model.rpartition(".")
@@ -52,6 +56,9 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); train it again") from None
+    flaw = model.head.flaw()
+    if flaw:
+        raise WeightsError(f"{path}: {flaw}; train it again")
     model.classes = classes or model.classes
     return model
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor
 
 from files.classes import Classes
+from files.errors import InputError
+from files.problems import short
 from models.config.schema import ModelConfig
 from models.errors import WeightsError
+from models.weights.checks import check_kinds, check_numbers
 from models.weights.unpickling import StandIn, module_activations, module_state, read_foreign
 
 FORMAT = "saconv-yolo/1"
@@ -24,6 +28,7 @@ FORMAT = "saconv-yolo/1"
 _WRAPPERS = ("module.", "_orig_mod.", "model.model.", "model.module.", "model._orig_mod.")
 # Computed from the anchors; releases up to v5.0 saved it.
 _DERIVED_BUFFERS = {"anchor_grid"}
+_LARGEST_SIDE = 65_536  # px
 _DEFAULT_ACTIVATION = "nn.SiLU()"
 
 
@@ -64,7 +69,9 @@ def load_source(path: str | Path) -> SourceWeights:
         content = read_foreign(path)
     try:
         return _own(content) if _is_own(content) else _foreign(content)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except InputError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: holds no weights of a detector ({error}); give a trained checkpoint") from None
 
 
@@ -77,6 +84,7 @@ def read_plain(path: Path) -> Any:
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such checkpoint; check --weights")
+    _check_inflation(path)
     try:
         with warnings.catch_warnings():
             # About files that only look like checkpoints, which are refused.
@@ -90,6 +98,17 @@ def read_plain(path: Path) -> Any:
         raise WeightsError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it again") from None
 
 
+def _check_inflation(path: Path) -> None:
+    """Raises WeightsError for an archive whose records are larger than the file: torch stores them as they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(record.file_size for record in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
+        return  # of the old format, or damaged: torch's reader says so
+    if size > path.stat().st_size:
+        raise WeightsError(f"{path}: its records inflate to {size:,} bytes; save it with torch.save, uncompressed")
+
+
 def _is_own(content: Any) -> bool:
     return isinstance(content, Mapping) and content.get("format") == FORMAT
 
@@ -99,8 +118,8 @@ def _own(content: Mapping[str, Any]) -> SourceWeights:
         state=_checked_state(content["model"]),
         origin="saconv-yolo checkpoint",
         yaml=dict(content["yaml"]),
-        classes=Classes.of(map(str, content["names"]), map(int, content["category_ids"])),
-        imgsz=int(content["imgsz"]),
+        classes=Classes.of(_texts(content["names"]), map(int, content["category_ids"])),
+        imgsz=_side(content["imgsz"]),
         data=str(content.get("data", "")),
     )
 
@@ -128,12 +147,15 @@ def _foreign(content: Any) -> SourceWeights:
 
 def _checked_state(state: Any) -> dict[str, Tensor]:
     tensors = {
-        _plain_key(str(key)): value.float() if value.is_floating_point() else value
+        _plain_key(key): value
         for key, value in state.items()
-        if isinstance(value, Tensor) and str(key).rpartition(".")[2] not in _DERIVED_BUFFERS
+        if isinstance(key, str) and isinstance(value, Tensor) and key.rpartition(".")[2] not in _DERIVED_BUFFERS
     }
     if not any(key.startswith("model.") for key in tensors):
         raise ValueError("no tensor is named model.…")
+    check_kinds(tensors)
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    check_numbers(tensors)
     return tensors
 
 
@@ -173,9 +195,24 @@ def _classes(value: Any) -> Classes | None:
     """Classes from a list of names, or from YOLOv5's later map of index to name."""
     if isinstance(value, Mapping):
         value = [value[index] for index in sorted(value)]
-    return Classes.of(map(str, value)) if isinstance(value, list | tuple) else None
+    return Classes.of(_texts(value)) if isinstance(value, list | tuple) else None
 
 
 def _image_size(options: Any) -> int | None:
     value = options.get("imgsz") if isinstance(options, Mapping | StandIn) else None
-    return value if isinstance(value, int) and value > 0 else None
+    return _side(value) if isinstance(value, int) and value > 0 else None
+
+
+def _side(value: Any) -> int:
+    """A side of the network input, px."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LARGEST_SIDE:
+        raise ValueError(f"an input size of {short(value)} px")
+    return value
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    """Names of classes; numbers are names too."""
+    for value in values:
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"a class is named {type(value).__name__}")
+        yield str(value)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.budget import current_budget
 from models.errors import WeightsError
 
 # Where YOLOv5's classes, and those of forks and packages of it, live.
@@ -37,6 +38,7 @@ _INERT = {
 _INERT["pathlib._local"] = _INERT["pathlib"]
 _INERT["numpy._core.multiarray"] = _INERT["numpy.core.multiarray"]
 
+_MOST_TENSORS = 100_000
 _ZIP = b"PK\x03\x04"
 # Where activations without weights live, and which of their attributes are part of the function.
 _ACTIVATIONS = ("torch.nn.modules.activation", "utils.activations")
@@ -163,11 +165,13 @@ def module_state(module: StandIn) -> dict[str, Tensor]:
         ValueError: the modules form no tree.
     """
     state: dict[str, Tensor] = {}
-    for prefix, part in _modules(module, "", ()):
+    for prefix, part in _modules(module):
         absent = part.get("_non_persistent_buffers_set") or ()
         for name, value in {**_as_dict(part.get("_parameters")), **_as_dict(part.get("_buffers"))}.items():
             if isinstance(value, Tensor) and name not in absent:
                 state[f"{prefix}{name}"] = value.detach()
+        if len(state) > _MOST_TENSORS:
+            raise ValueError(f"more than {_MOST_TENSORS:,} tensors")
     return state
 
 
@@ -180,22 +184,35 @@ def module_activations(module: StandIn) -> dict[str, tuple[str, str]]:
         ValueError: the modules form no tree.
     """
     found: dict[str, tuple[str, str]] = {}
-    for prefix, part in _modules(module, "", ()):
+    for prefix, part in _modules(module):
         for name, child in _as_dict(part.get("_modules")).items():
             if isinstance(child, StandIn) and type(child).__module__.endswith(_ACTIVATIONS):
                 kind = type(child).__name__
                 argument = child.get(_ACTIVATION_ARGUMENTS.get(kind, ""), "")
+                argument = argument if isinstance(argument, int | float) else ""
                 found[f"{prefix}{name}"] = (type(part).__name__, f"nn.{kind}({argument})")
     return found
 
 
-def _modules(module: StandIn, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, StandIn]]:
+def _modules(module: StandIn) -> Iterator[tuple[str, StandIn]]:
+    """A module and all in it, with their prefixes; one that hangs in two places comes twice.
+
+    Raises:
+        ValueError: a module contains itself.
+        BudgetError: they are more than a model may have.
+    """
+    for count, found in enumerate(_walk(module, "", ()), start=1):
+        current_budget().check("modules", count, "{} modules or more")
+        yield found
+
+
+def _walk(module: StandIn, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, StandIn]]:
     if id(module) in above:
         raise ValueError("a module contains itself")
     yield prefix, module
     for name, child in _as_dict(module.get("_modules")).items():
         if isinstance(child, StandIn):
-            yield from _modules(child, f"{prefix}{name}.", (*above, id(module)))
+            yield from _walk(child, f"{prefix}{name}.", (*above, id(module)))
 
 
 def _check_container(path: Path) -> None:

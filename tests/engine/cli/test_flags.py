@@ -21,17 +21,17 @@ FLAGS: dict[type, str] = {
     TrainOptions: (
         "--cfg --weights --data --hyp --epochs --batch-size/--batch --imgsz/--img/--img-size --rect --noval "
         "--noautoanchor --noplots --cache --device --optimizer --workers --project --name --exist-ok --cos-lr "
-        "--label-smoothing --patience --freeze --save-period --seed --strict --max-pixels"
+        "--label-smoothing --patience --freeze --save-period --seed --strict --max-pixels --model-budget"
     ),
     ValOptions: (
         "--weights --cfg --data --imgsz/--img/--img-size --batch-size/--batch --conf-thres --iou-thres --max-det "
         "--task --device --workers --half --bf16 --save-json --verbose --project --name --exist-ok --strict "
-        "--max-pixels"
+        "--max-pixels --model-budget"
     ),
     DetectOptions: (
         "--weights --cfg --source --imgsz/--img/--img-size --conf-thres --iou-thres --max-det --device --view-img "
         "--save-txt --save-conf --save-crop --save-json --nosave --classes --agnostic-nms --project --name --exist-ok "
-        "--line-thickness --hide-labels --hide-conf --half --bf16 --fp32 --vid-stride --max-pixels"
+        "--line-thickness --hide-labels --hide-conf --half --bf16 --fp32 --vid-stride --max-pixels --model-budget"
     ),
 }
 
