@@ -85,8 +85,8 @@ def fits(value: Any, hint: Any) -> bool:
 def _fits_class(value: Any, hint: Any) -> bool:
     if hint is None or hint is type(None):
         return value is None
-    if not isinstance(hint, type):
-        return True  # Any, a type variable: everything
+    if hint is Any or not isinstance(hint, type):
+        return True  # or a type variable: everything
     if hint in (int, float):
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
     return isinstance(value, hint)

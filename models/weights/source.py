@@ -114,13 +114,14 @@ def _is_own(content: Any) -> bool:
 
 
 def _own(content: Mapping[str, Any]) -> SourceWeights:
+    data = content.get("data", "")
     return SourceWeights(
         state=_checked_state(content["model"]),
         origin="saconv-yolo checkpoint",
         yaml=dict(content["yaml"]),
         classes=Classes.of(_texts(content["names"]), map(int, content["category_ids"])),
         imgsz=_side(content["imgsz"]),
-        data=str(content.get("data", "")),
+        data=data if isinstance(data, str) else "",
     )
 
 

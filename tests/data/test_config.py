@@ -85,6 +85,9 @@ def test_shipped_configs_are_found_by_bare_name(few_demo_pictures: None, cache_f
         (GOOD + "batch_size: true", ["batch_size", "True"]),
         (GOOD + "names: [cat, cat]", ["names", "'cat' occurs twice"]),
         (GOOD + "names: {0: cat, 2: dog}", ["names", "0, 1, 2"]),
+        (GOOD + "names: {no: a, yes: b}", ["names", "in quotes"]),
+        (GOOD + "names: {off: a, 1: b}", ["names", "in quotes"]),
+        (GOOD + "names: [cat, yes]", ["names", "in quotes"]),
         (GOOD + "names: [1, 2]", ["names.0", "1"]),
         (GOOD + "names: []", ["names"]),
         (GOOD + "names: cat", ["names", "'cat'"]),
@@ -147,3 +150,13 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 def test_nothing_in_a_yaml_is_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="YAML syntax"):
         load_dataset_config(write(tmp_path, "path: !!python/object/apply:os.system ['touch pwned']"))
+
+
+@pytest.mark.parametrize("entry", ["images", "annotations"])
+@pytest.mark.parametrize("blank", ["''", "'  '"])
+def test_an_empty_path_is_no_path(tmp_path: Path, entry: str, blank: str) -> None:
+    split = {"images": "i", "annotations": "a.json", entry: blank}
+    train = f"{{images: {split['images']}, annotations: {split['annotations']}}}"
+    text = f"train: {train}\nval: {{images: i, annotations: a.json}}\n"
+    with pytest.raises(DataError, match=rf"line 1: train\.{entry}: is empty"):
+        load_dataset_config(write(tmp_path, text))

@@ -93,7 +93,7 @@ def test_what_is_refused_is_one_line_of_the_callers_class(tmp_path: Path, text: 
 
 def test_aliases_that_unfold_to_billions_are_refused_at_once(tmp_path: Path) -> None:
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 10)]
-    with pytest.raises(OwnError, match=r"line \d+: its aliases unfold to more than 1,000,000 values"):
+    with pytest.raises(OwnError, match=r"line \d+: its aliases unfold to more than 100,000 values"):
         read(tmp_path, "\n".join(["l0: &l0 [1, 2]", *levels]))
 
 

@@ -131,11 +131,11 @@ def test_an_activation_in_a_row(tmp_path: Path) -> None:
         ("Conv, [64, 3, 2]", "Conv, [-64]", "row 1 (Conv): output channels must be a whole number from 1, not -64"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, 2, 1, 1, 1, 1, 1]", "row 1 (Conv): wrong arguments: too many positional"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, 2, null, 5]", "row 1 (Conv): cannot be built with (16, 32, 3, 2, None, 5)"),
-        ("Conv, [64, 3, 2]", "Conv, [64, three]", "row 1 (Conv): cannot be built with"),
+        ("Conv, [64, 3, 2]", "Conv, [64, three]", "row 1 (Conv): k must be a whole number"),
         (
             "Conv, [64, 3, 2]",
             "Conv, [64, 3, 0]",
-            "row 1 (Conv): does not fit its input of channels x height x width 16",
+            "row 1 (Conv): s must be at least 1, not 0",
         ),
         ("Conv, [64, 3, 2]]", "Conv, [64], {padding: 1}]", "row 1 (Conv): wrong arguments: "),
         ("Conv, [64, 3, 2]]", "Conv, [64], {st: 1}]", "the constructor takes (c1, c2, k=1, s=1,"),

@@ -130,3 +130,28 @@ def test_resume_is_a_flag_of_training() -> None:
     with pytest.raises(SystemExit):
         train.parse_options(["--resume", "a", "b"])
     assert train.parse_options(["--resume", "a.pt"]) == ResumeOptions("a.pt")
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (TrainOptions, "--name"),
+        (TrainOptions, "--project"),
+        (TrainOptions, "--data"),
+        (ValOptions, "--weights"),
+        (ValOptions, "--name"),
+        (DetectOptions, "--source"),
+        (DetectOptions, "--project"),
+    ],
+)
+def test_an_empty_text_is_no_value(options: type, flag: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(options_parser(options, "x", ""), [flag, text])
+    assert f"{flag}: is empty; write a value" in capsys.readouterr().err
+
+
+def test_an_empty_name_is_refused_in_python_too() -> None:
+    with pytest.raises(EngineError, match="--name: '' is not a text that is not empty"):
+        TrainOptions(name="")
+    TrainOptions(weights="", cfg="", data="")  # as the idiom of YOLOv5 has it: not given
