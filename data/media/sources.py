@@ -20,7 +20,7 @@ from data.media.containers import missing_bytes
 from data.media.download import download
 from data.media.entries import URL, Entry, Kind, find_entries
 from data.media.image import check_pixels, decode_picture, read_picture, stored_size
-from data.media.limits import MAX_PIXELS
+from data.media.limits import ANIMATION_COPIES, MAX_PIXELS
 from data.media.live import LiveReader, open_capture, usable_fps
 
 _EXACT_COUNT_SUFFIXES = frozenset({".avi", ".m4v", ".mov", ".mp4"})
@@ -62,7 +62,7 @@ class Source:
     Attributes:
         entries: what is read.
         vid_stride: every n-th frame of a video or stream is yielded.
-        max_pixels: larger pictures are broken.
+        max_pixels: larger pictures are broken; of animations, those with an eighth of it (`ANIMATION_COPIES`).
         skipped: how many files of which kinds a folder holds that are none of these; "" for none.
     """
 
@@ -131,7 +131,7 @@ def _is_animation(entry: Entry) -> bool:
 def _read_animation(entry: Entry, number: int, vid_stride: int, max_pixels: int) -> Iterator[Frame]:
     path, index = Path(entry.address), 0
     try:
-        stored_size(path, max_pixels)
+        stored_size(path, max_pixels // ANIMATION_COPIES)
         fps, count = frames_per_second(path)
         for index, image in enumerate(read_frames(path)):
             if index % vid_stride == 0:
