@@ -41,7 +41,14 @@ class Letterbox:
 
     @classmethod
     def fit(cls, image_hw: tuple[int, int], input_hw: tuple[int, int]) -> Letterbox:
-        """As large as `input_hw` allows, centred in it."""
+        """As large as `input_hw` allows, centred in it.
+
+        Args:
+            image_hw, input_hw: height and width of the picture and of the network input, pixels.
+
+        Raises:
+            ValueError: a side is below 1 px.
+        """
         if min(*image_hw, *input_hw) < 1:
             raise ValueError(f"letterbox of a {image_hw} picture into {input_hw}: every side must be at least 1 px")
         ratio = min(input_hw[0] / image_hw[0], input_hw[1] / image_hw[1])
@@ -51,7 +58,12 @@ class Letterbox:
     def rectangle(cls, image_hw: tuple[int, int], size: int, stride: int) -> Letterbox:
         """The smallest input whose sides are multiples of `stride` and that holds the picture at a long side of `size`.
 
-        `size` itself must be a multiple of `stride`.
+        Args:
+            image_hw: height and width of the picture, pixels, at least 1.
+            size, stride: pixels; `size` is a multiple of `stride`.
+
+        Raises:
+            ValueError: it is not.
         """
         if size % stride:
             raise ValueError(f"size {size} is not a multiple of the stride {stride}")
@@ -61,7 +73,15 @@ class Letterbox:
 
     @classmethod
     def at_ratio(cls, image_hw: tuple[int, int], input_hw: tuple[int, int], ratio: float) -> Letterbox:
-        """Resized by `ratio`, centred in `input_hw`, which must be large enough."""
+        """Resized by `ratio`, centred in `input_hw`.
+
+        Args:
+            image_hw, input_hw: height and width of the picture and of the network input, pixels.
+            ratio: input pixels per pixel of the picture, above 0.
+
+        Raises:
+            ValueError: the resized picture is larger than the input.
+        """
         height, width = resized_hw(image_hw, ratio)
         if height > input_hw[0] or width > input_hw[1]:
             raise ValueError(f"letterbox: a picture of {height}x{width} does not fit into {input_hw[0]}x{input_hw[1]}")
@@ -83,6 +103,9 @@ class Letterbox:
 
         Returns:
             `(input height, input width, ...)` uint8, contiguous.
+
+        Raises:
+            ValueError: the image has another size.
         """
         if image.shape[:2] not in (self.image_hw, self.resized_hw):
             raise ValueError(f"letterbox of {self.image_hw} pictures applied to one of {image.shape[:2]}")

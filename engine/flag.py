@@ -23,7 +23,7 @@ class Numbers:
 
     Attributes:
         kind: whole numbers or floating-point ones.
-        wanted: they in words, for messages.
+        wanted: what numbers these are, in words, for messages.
         least, most: both are allowed.
     """
 

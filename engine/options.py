@@ -123,17 +123,18 @@ class TrainOptions:
         return cls(**{**values, "freeze": tuple(values["freeze"])})
 
 
+@documented
 @dataclass(frozen=True)
 class ResumeOptions:
     """What continues a training: its checkpoint, and what may differ from how it began.
 
     The others are how the work is done and change nothing of its result; None leaves them as they were.
 
-    Attributes:
-        checkpoint: a `last.pt`, in the folder of its run.
+    Raises:
+        EngineError: a value that its option does not take.
     """
 
-    checkpoint: str
+    checkpoint: str = field(metadata=flag("a last.pt, in the folder of its run"))
     device: str | None = field(default=None, metadata=_DEVICE)
     workers: int | None = field(default=None, metadata=_WORKERS)
     cache: str | None = field(default=None, metadata=_CACHE)

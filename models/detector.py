@@ -123,13 +123,21 @@ class Detector(nn.Module):
         return logits if self.training else (self.head.readable(logits), logits)
 
     def logits(self, images: Tensor) -> list[Tensor]:
-        """The head's raw logits; images as in `forward`."""
+        """The head's raw logits, one tensor per level; images `(B, C, H, W)` as in `forward`.
+
+        Raises:
+            ValueError: a size that the strides do not divide.
+        """
         if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
             self._check_size(images)
         return self._run_graph(images)
 
     def predict(self, images: Tensor) -> Predictions:
-        """Boxes and scores, not yet suppressed; images as in `forward`."""
+        """Boxes `(B, N, 4)` and scores `(B, N, nc)`, not yet suppressed; images `(B, C, H, W)` as in `forward`.
+
+        Raises:
+            ValueError: a size that the strides do not divide.
+        """
         return self.head.decode(self.logits(images))
 
     def fuse(self) -> Detector:

@@ -70,7 +70,11 @@ def single_input(context: RowContext) -> int:
 
 
 def conv_rule(context: RowContext, args: list[Any]) -> RowPlan:
-    """`[c2, ...]` -> `(c1, scaled c2, ...)`; repeats stand in sequence."""
+    """`[c2, ...]` -> `(c1, scaled c2, ...)`; repeats stand in sequence.
+
+    Raises:
+        ConfigError: the row has several inputs, no argument, or a c2 that is not a positive number.
+    """
     c1 = single_input(context)
     if not args:
         raise ConfigError("needs its output channels as first argument")
@@ -79,12 +83,20 @@ def conv_rule(context: RowContext, args: list[Any]) -> RowPlan:
 
 
 def csp_rule(context: RowContext, args: list[Any]) -> RowPlan:
-    """`[c2, ...]` -> `(c1, scaled c2, repeats, ...)`: the block repeats its inner part itself."""
+    """`[c2, ...]` -> `(c1, scaled c2, repeats, ...)`: the block repeats its inner part itself.
+
+    Raises:
+        ConfigError: see `conv_rule`.
+    """
     plan = conv_rule(context, args)
     c1, c2, *rest = plan.args
     return RowPlan((c1, c2, context.repeats, *rest), plan.out_channels)
 
 
 def same_channels_rule(context: RowContext, args: list[Any]) -> RowPlan:
-    """Arguments pass unchanged, and so do the channels (pooling, upsampling, padding)."""
+    """Arguments pass unchanged, and so do the channels (pooling, upsampling, padding).
+
+    Raises:
+        ConfigError: the row has several inputs.
+    """
     return RowPlan(tuple(args), single_input(context), context.repeats)

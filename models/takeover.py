@@ -44,11 +44,14 @@ class PlainConv:
 
     @classmethod
     def of(cls, kernel: Tensor, own: Tensors, prefix: str = "bn.") -> PlainConv:
-        """With the BatchNorm that stands under `prefix` among a block's tensors."""
+        """The convolution of a kernel `(C2, C1/g, kh, kw)` and the BatchNorm under `prefix` among a block's tensors.
+
+        What the block lacks of the BatchNorm, `batch_norm` lacks too.
+        """
         return cls(kernel, {name.removeprefix(prefix): own[name] for name in own if name.startswith(prefix)})
 
     def batch_norm_as(self, prefix: str = "bn.") -> dict[str, Tensor]:
-        """The BatchNorm's tensors under the names that they have in a block."""
+        """The BatchNorm's tensors, each `(C2,)` except the counter, under the names that they have in a block."""
         return {f"{prefix}{name}": tensor for name, tensor in self.batch_norm.items()}
 
 

@@ -87,7 +87,11 @@ _AUGMENTATIONS: list[type[Augmentation]] = []
 
 
 def register_augmentation(cls: type[Augmentation]) -> type[Augmentation]:
-    """Class decorator that makes an augmentation known to recipes."""
+    """Class decorator that makes an augmentation known to recipes.
+
+    Raises:
+        ValueError: another augmentation has a hyperparameter of the same name.
+    """
     for other in _AUGMENTATIONS:
         if shared := set(other.model_fields) & set(cls.model_fields):
             raise ValueError(

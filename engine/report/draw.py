@@ -103,6 +103,9 @@ def draw_grid(
 
     Returns:
         (H, W, 3) uint8 BGR.
+
+    Raises:
+        ValueError: no image, or not as many captions as images.
     """
     if not images:
         raise ValueError("draw_grid needs at least one image")

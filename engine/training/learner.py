@@ -82,10 +82,18 @@ class Learner:
         return float(self.optimizer.param_groups[-1]["lr"])
 
     def losses(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """What is minimised, a scalar, and the named parts of the loss, means over the images, without gradients.
+        """The loss of a batch.
 
         Args:
+            batch: B images `(B, 3, H, W)`, uint8.
             progress: how much of the training is over, 0 to 1.
+
+        Returns:
+            What is minimised, a scalar with gradients: the sum of the parts, times B. And the parts by name, scalars
+            without gradients, means over the images.
+
+        Raises:
+            ValueError: a size of the images that the network's strides do not divide.
         """
         images = self.compute.inputs(batch.images)
         with self.compute.autocast():

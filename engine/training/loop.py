@@ -47,7 +47,7 @@ def train(options: TrainOptions | ResumeOptions) -> TrainResult:
         Figures and paths, also after Ctrl-C while it trains: then `interrupted` is set, and last.pt can be resumed.
 
     Raises:
-        InputError: what it was given cannot be used; nothing has been written then. Or the loss is no number any more.
+        InputError: what it was given cannot be used; nothing has been written then. Or the loss became NaN or infinite.
         OSError: a file cannot be written.
     """
     training = prepare(options)

@@ -72,7 +72,7 @@ class Rules:
             EngineError: a rule is unknown, or has a value that is not allowed.
         """
         if not isinstance(values, Mapping):
-            raise EngineError(f"{source}: its rules are no mapping; start a new training with --weights {source}")
+            raise EngineError(f"{source}: its rules are damaged; start a new training with --weights {source}")
         for name, value in values.items():
             if name not in ALLOWED:
                 raise EngineError(f"{source}: rule {name!r} is not known; resume it with the version that began it")

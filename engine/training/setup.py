@@ -83,7 +83,7 @@ def load_data(
     """The splits with their loaders: augmented training batches, and rectangular validation batches.
 
     Args:
-        splits: for training and validation.
+        splits: the one to train on, and the one to validate on.
         stride: sides of the network input are multiples of it.
     """
     loader = partial(

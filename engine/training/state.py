@@ -5,8 +5,8 @@ The entry `training` of the checkpoint:
     options, hyp   what the training was started with
     schedule       epochs, batches per epoch, batch size, shape; with them the epoch gives every rate
     progress       see `Progress`
-    rules          see `engine.training.rules`; missing in files of older versions, and so is
-    groups         parameters, factors and flags of the optimiser's groups, in its order
+    rules          see `engine.training.rules`; files of older versions lack it
+    groups         parameters, factors and flags of the optimiser's groups, in its order; older files lack it, too
     model          state dict of the trained weights; the checkpoint's own `model` is their moving average
     ema_updates    how many updates that average has seen
     optimizer, scaler   their state dicts

@@ -63,7 +63,10 @@ class DetectionHead(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, logits: Sequence[Tensor]) -> Predictions:
-        """Raw logits of any floating type to boxes and scores."""
+        """Raw logits of any floating type, in the shapes that `forward` gives them, to boxes and scores.
+
+        Shapes, units and ranges of the result are those of `Predictions`; N is all that the levels have to say.
+        """
 
     @abstractmethod
     def criterion(self, gains: Mapping[str, float]) -> nn.Module:
@@ -74,8 +77,8 @@ class DetectionHead(nn.Module, ABC):
         losses by name: float32, weights applied, averaged over the images. Their sum is what is minimised.
 
         Args:
-            gains: the head's `hyperparameters` by name; `imgsz`, the side of the training's input in pixels; and
-                `balance_by_position` where a resumed training weighed levels by their place, finest first.
+            gains: the head's `hyperparameters` by name; `imgsz`, the side of the training's input in pixels; and what
+                older rules of a resumed training ask for, of which a head reads what concerns it.
         """
 
     def readable(self, logits: Sequence[Tensor]) -> Tensor:

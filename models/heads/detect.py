@@ -28,7 +28,12 @@ PRIOR_CLASS_PROBABILITY = 0.6
 
 
 def detect_rule(context: RowContext, args: list[Any]) -> RowPlan:
-    """`[nc, anchors]` -> `(nc, anchors, channels of every level)`."""
+    """`[nc, anchors]` -> `(nc, anchors, channels of every level)`.
+
+    Raises:
+        ConfigError: not these two arguments; nc is not a whole number from 1; or the anchors are missing, not pairs of
+            width and height, or not for as many levels as the row has inputs.
+    """
     if len(args) != 2:
         raise ConfigError("takes the arguments [nc, anchors]")
     num_classes, anchors = args
@@ -169,7 +174,12 @@ class Detect(DetectionHead):
         return decoded
 
     def criterion(self, gains: Mapping[str, float]) -> nn.Module:
-        """YOLOv5's loss on this head's anchors, as they are now: `fit` comes first."""
+        """YOLOv5's loss on this head's anchors, as they are now: `fit` comes first.
+
+        Args:
+            gains: also `balance_by_position`, where a resumed training weighed the levels by their place, as if the
+                finest stood first.
+        """
         return AnchorLoss(self, gains)
 
     def fit(self, sizes: np.ndarray, gains: Mapping[str, float], seed: int = 0) -> str | None:

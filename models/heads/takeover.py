@@ -35,6 +35,9 @@ def shared_classes(given: Sequence[str] | None, count: int, names: Sequence[str]
         given: class names of the checkpoint; without names it has the classes of this detector, if it has as many.
         count: number of classes of the checkpoint.
         names: class names of this detector.
+
+    Returns:
+        At most one pair for each of `names`, in their order.
     """
     if given is None or len(given) != count:
         return [(index, index) for index in range(count)] if count == len(names) else []
@@ -51,6 +54,9 @@ def join_classes(own: Tensor, given: Tensor, groups: int, common: int, pairs: Se
         groups: how often the rows repeat (once per anchor).
         common: rows of a group that belong to no class (box, objectness); they come first.
         pairs: class indices in `given` and in `own`.
+
+    Returns:
+        A new tensor of `own`'s shape and type, on the CPU.
     """
     joined = own.detach().cpu().unflatten(0, (groups, -1)).clone()  # (groups, common + classes, ...)
     rows = given.to(joined.dtype).unflatten(0, (groups, -1))  # (groups, common + given classes, ...)

@@ -161,8 +161,10 @@ def read_foreign(path: Path) -> dict[str, Any]:
 def module_state(module: StandIn) -> dict[str, Tensor]:
     """The state dict of the module that a stand-in stands for, with the keys that torch would give it.
 
+    The tensors are those of the file, on the CPU, without gradients and in the file's types.
+
     Raises:
-        ValueError: the modules form no tree.
+        ValueError: a module contains itself.
     """
     state: dict[str, Tensor] = {}
     for prefix, part in _modules(module):
@@ -181,7 +183,7 @@ def module_activations(module: StandIn) -> dict[str, tuple[str, str]]:
     YOLOv5's code decides about the activation, not only its YAML: what a file was trained with stands in its objects.
 
     Raises:
-        ValueError: the modules form no tree.
+        ValueError: a module contains itself.
     """
     found: dict[str, tuple[str, str]] = {}
     for prefix, part in _modules(module):

@@ -66,7 +66,7 @@ def test_a_rule_that_is_missing_is_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (None, "its rules are no mapping"),
+        (None, "its rules are damaged"),
         ({"colour": "red"}, "rule 'colour' is not known"),
         ({3: "all"}, "rule 3 is not known"),
         ({"bias_warmup": "none"}, "rule bias_warmup: 'none' is not 'unstated' or 'all'"),
