@@ -23,6 +23,7 @@ from models.blocks.csp import C3
 from models.blocks.saconv import SAConv2d
 from models.blocks.saconv.local_average import reflect_pad
 from models.errors import ConfigError
+from tests.models.blocks.golden import assert_golden, golden_state
 from tests.models.blocks.saconv_variants import VARIANTS
 from tests.places import BLOCKS
 
@@ -74,19 +75,8 @@ def test_golden(path: Path, close: Any) -> None:
         g=meta["g"],
         use_deform=meta.get("use_deform", False),
     )
-    block.load_state_dict({key[6:]: torch.from_numpy(data[key]) for key in data if key.startswith("state/")})
-    x = torch.from_numpy(data["x"]).requires_grad_()
-
-    close(block.eval()(x).detach(), torch.from_numpy(data["out_eval"]))
-    with torch.no_grad():
-        close(block(x), torch.from_numpy(data["out_eval"]))
-    out = block.train()(x)
-    close(out.detach(), torch.from_numpy(data["out_train"]))
-    out.backward(torch.from_numpy(data["grad_out"]))
-    gradients = {name: parameter.grad for name, parameter in block.named_parameters()} | {"x": x.grad}
-    assert set(gradients) == {key[5:] for key in data if key.startswith("grad/")}
-    for name, gradient in gradients.items():
-        close(gradient, torch.from_numpy(data[f"grad/{name}"]), 1e-3)
+    block.load_state_dict(golden_state(data))
+    assert_golden(block, data, close)
 
 
 @settings(max_examples=40, deadline=None)

@@ -19,6 +19,7 @@ from torch.nn import functional
 from models.blocks.csp import C3
 from models.blocks.spconv import HalvingAverage, SPConv, SPConvCore, split_kernel
 from models.errors import ConfigError
+from tests.models.blocks.golden import assert_golden, golden_state
 from tests.places import BLOCKS
 
 GOLDEN_FILES = [BLOCKS / f"spconv_{name}.npz" for name in ("s1", "s2", "r25")]
@@ -56,20 +57,11 @@ def test_golden(path: Path, close: Any) -> None:
     data = np.load(path)
     meta = json.loads(str(data["meta"]))
     core = SPConv(meta["in_channels"], meta["out_channels"], 3, meta["stride"], meta["ratio"]).core
-    core.load_state_dict({key[6:]: torch.from_numpy(data[key]) for key in data if key.startswith("state/")})
-    x = torch.from_numpy(data["x"]).requires_grad_()
-
-    close(core.eval()(x).detach(), torch.from_numpy(data["out_eval"]))
+    core.load_state_dict(golden_state(data))
     with torch.no_grad():
-        close(core(x), torch.from_numpy(data["out_eval"]))
-        close(copy.deepcopy(core).fuse()(x), torch.from_numpy(data["out_eval"]))
-    out = core.train()(x)
-    close(out.detach(), torch.from_numpy(data["out_train"]))
-    out.backward(torch.from_numpy(data["grad_out"]))
-    gradients = {name: parameter.grad for name, parameter in core.named_parameters()} | {"x": x.grad}
-    assert set(gradients) == {key[5:] for key in data if key.startswith("grad/")}
-    for name, gradient in gradients.items():
-        close(gradient, torch.from_numpy(data[f"grad/{name}"]), 1e-3)
+        fused = copy.deepcopy(core).eval().fuse()
+        close(fused(torch.from_numpy(data["x"])), torch.from_numpy(data["out_eval"]))
+    assert_golden(core, data, close)
 
 
 @settings(max_examples=40, deadline=None)
