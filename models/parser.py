@@ -113,6 +113,8 @@ def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[in
         width_multiple=config.width_multiple,
         channel_multiple=config.channel_multiple,
     )
+    if issubclass(entry.block, DetectionHead) and context.repeats > 1:
+        raise ConfigError(f"a detection head stands once, not {context.repeats} times; write the number 1")
     plan = _plan(entry, context, [resolve_argument(arg, names) for arg in spec.args])
     budget.check("channels", plan.out_channels)
     kwargs = {key: resolve_argument(value, names) for key, value in spec.kwargs.items()}

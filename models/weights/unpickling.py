@@ -115,8 +115,11 @@ _TENSORS: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows the names above and refuses every other one."""
+class _Unpickler(pickle._Unpickler):
+    """Knows the names above and refuses every other one.
+
+    The one in Python: the memo of the one in C is a list, which a number in the file makes as long as it likes.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _TENSORS:

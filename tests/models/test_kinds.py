@@ -76,6 +76,12 @@ def test_a_wrong_kind_is_refused(block: str, args: list[Any], kwargs: dict[str, 
     assert any(words in message for words in expected.split("|")), message
 
 
+def test_a_head_stands_once() -> None:
+    row = [[-1], 2, "Detect", ["nc", "anchors"]]
+    with pytest.raises(ConfigError, match=r"row 1 \(Detect\): a detection head stands once, not 2 times; write"):
+        build_model({"nc": 2, "anchors": [[4, 5]], "backbone": [[-1, 1, "Conv", [8, 3, 2]]], "head": [row]})
+
+
 PLAIN = st.none() | st.booleans() | st.integers(-3, 400) | st.floats() | st.text(max_size=3)
 
 

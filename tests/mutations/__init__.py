@@ -5,8 +5,14 @@ When code moves, its entries move with it: tests/test_mutations.py refuses an en
 
 from __future__ import annotations
 
-from tests.mutations import data, evaluation, network, training
+from tests.mutations import data, evaluation, limits, network, training
 from tests.mutations.mutation import Mutation
 
-MUTATIONS: tuple[Mutation, ...] = (*training.MUTATIONS, *network.MUTATIONS, *data.MUTATIONS, *evaluation.MUTATIONS)
+MUTATIONS: tuple[Mutation, ...] = (
+    *training.MUTATIONS,
+    *network.MUTATIONS,
+    *limits.MUTATIONS,
+    *data.MUTATIONS,
+    *evaluation.MUTATIONS,
+)
 """All of them; none may survive."""
