@@ -214,7 +214,7 @@ def test_what_is_skipped_and_what_is_noted_is_said(tmp_path: Path, capsys: pytes
     (tmp_path / "in/b.dng").write_bytes(b"x")
     pages = [Image.new("RGB", (64, 64)) for _ in range(2)]
     pages[0].save(tmp_path / "in/c.tif", save_all=True, append_images=pages[1:])
-    options = DetectOptions("", str(tmp_path / "in"), nosave=True)
+    options = DetectOptions("none.pt", str(tmp_path / "in"), nosave=True)
     assert detect(options, ColourBackend()) == 0
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "1 file skipped: DNG"
@@ -224,13 +224,13 @@ def test_what_is_skipped_and_what_is_noted_is_said(tmp_path: Path, capsys: pytes
 def test_a_picture_larger_than_the_limit_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png", draw((64, 64)))
     with pytest.raises(DataError, match="--max-pixels"):
-        detect(DetectOptions("", str(tmp_path / "a.png"), nosave=True, max_pixels=4095), ColourBackend())
+        detect(DetectOptions("none.pt", str(tmp_path / "a.png"), nosave=True, max_pixels=4095), ColourBackend())
 
 
 def test_an_animation_is_written_as_a_video(tmp_path: Path) -> None:
     frames = [Image.fromarray(draw((64, 64), red=(10 + 5 * i, 10, 40, 40))[..., ::-1]) for i in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
-    options = DetectOptions("", str(tmp_path / "a.gif"), save_txt=True, project=str(tmp_path / "out"))
+    options = DetectOptions("none.pt", str(tmp_path / "a.gif"), save_txt=True, project=str(tmp_path / "out"))
     assert detect(options, ColourBackend()) == 0
     assert sorted(path.name for path in (tmp_path / "out/exp").iterdir()) == ["a.mp4", "labels"]
     labels = sorted(path.name for path in (tmp_path / "out/exp/labels").iterdir())
