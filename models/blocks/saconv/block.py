@@ -74,8 +74,8 @@ class SAConv2d(nn.Module):
     # kernel, and the large branch stays the small one's copy.
     # A block that comes along trained has the same rates: after 40 epochs of fine-tuning on BCCD its switch is still
     # near 1 (the root mean square of 1 - switch is 0.03 to 0.23 in yolov5n's nine blocks). Measured on HIT-UAV (320 px,
-    # 10 epochs from a trained yolov5n-saconv): `weight_diff` at 30 gives AP 0.163 and 0.161 (seeds 0 and 1), at 1 0.162
-    # (seed 0). That is no difference larger than the seeds'.
+    # 10 epochs from a trained yolov5n-saconv, seeds 0 and 1): `weight_diff` at 30 gives AP 0.163 and 0.161, at 1 0.162
+    # and 0.164. That is no difference larger than the seeds'.
     finetune_rate_factors: ClassVar[Mapping[str, float]] = {
         **rate_factors,
         "pre_context": 1.0,
