@@ -112,6 +112,8 @@ def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[in
         repeats=max(round(spec.number * config.depth_multiple), 1) if spec.number > 1 else spec.number,
         width_multiple=config.width_multiple,
         channel_multiple=config.channel_multiple,
+        max_channels=config.max_channels,
+        scale=config.scale,
     )
     if issubclass(entry.block, DetectionHead) and context.repeats > 1:
         raise ConfigError(f"a detection head stands once, not {context.repeats} times; write the number 1")

@@ -25,15 +25,19 @@ class RowContext:
         repeats: the row's number after the depth multiple, at least 1.
         width_multiple: factor for the channels that the row asks for.
         channel_multiple: what scaled channels are rounded up to a multiple of.
+        max_channels: what the row's channels are cut to before the multiple; None: they are not.
+        scale: name of the model's size, such as `n`; None: it has none.
     """
 
     in_channels: tuple[int, ...]
     repeats: int = 1
     width_multiple: float = 1.0
     channel_multiple: int = 8
+    max_channels: int | None = None
+    scale: str | None = None
 
     def scaled(self, channels: int) -> int:
-        """Channels after the width multiple, rounded up to a multiple of `channel_multiple`.
+        """Channels, at most `max_channels`, after the width multiple, rounded up to a multiple of `channel_multiple`.
 
         Raises:
             ConfigError: not a whole number from 1, or more than the budget allows.
@@ -42,6 +46,8 @@ class RowContext:
             raise ConfigError(f"output channels must be a whole number from 1, not {short(channels)}")
         budget = current_budget()
         budget.check("channels", channels)
+        if self.max_channels is not None:
+            channels = min(channels, self.max_channels)
         budget.check("channels", channels * self.width_multiple, "{} channels after the width multiple")
         return math.ceil(channels * self.width_multiple / self.channel_multiple) * self.channel_multiple
 

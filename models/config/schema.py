@@ -24,6 +24,8 @@ EXPECTED = {
     "depth_multiple": "a positive number",
     "width_multiple": "a positive number",
     "channel_multiple": "a whole number from 1",
+    "max_channels": "a whole number from 1",
+    "scale": "the name of a size, such as n",
     "ch": "a whole number of image channels from 1",
     "anchors": "a number of anchors per level, or for each level a list w0, h0, w1, h1, ... in pixels",
     "activation": "the name of an activation, such as nn.SiLU()",
@@ -67,6 +69,9 @@ class ModelConfig(BaseModel):
         nc: number of classes.
         depth_multiple: factor for the repeats of rows that say more than 1.
         width_multiple: factor for output channels, rounded up to `channel_multiple`.
+        max_channels: what output channels are cut to before the factor; None: they are not.
+        scale: name of the size of its family, such as `n`, for blocks that are built otherwise in some sizes; None: it
+            has none.
         ch: channels of the input image.
         anchors: per level `w0, h0, w1, h1, ...` in input pixels; or their number per level; or none, for heads
             without anchors.
@@ -81,6 +86,8 @@ class ModelConfig(BaseModel):
     depth_multiple: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     width_multiple: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     channel_multiple: int = Field(default=8, ge=1)
+    max_channels: int | None = Field(default=None, ge=1)
+    scale: str | None = Field(default=None, min_length=1)
     ch: int = Field(default=3, ge=1)
     anchors: int | list[list[float]] | None = None
     activation: str | None = None

@@ -42,7 +42,7 @@ def expand(document: Document, stem: str) -> Document:
     """
     content = document.content
     if SCALES not in content:
-        if SCALE in content:
+        if SCALE in content and "max_channels" not in content:  # with it, the file is one of the internal form
             raise ConfigError(f"{document.where(SCALE)}: 'scale' chooses one of 'scales', which are missing; delete it")
         return document
     for key in Scale.model_fields:

@@ -75,6 +75,26 @@ def test_channels_are_rounded_up_to_a_multiple(tmp_path: Path, multiple: str, ch
     assert model.model[0].conv.out_channels == channels
 
 
+@pytest.mark.parametrize(("limit", "channels"), [(100, 50), (64, 32), (63, 32), (33, 17)])
+def test_channels_are_cut_before_the_multiple(tmp_path: Path, limit: int, channels: int) -> None:
+    keys = f"nc: 3\nchannel_multiple: 1\nmax_channels: {limit}\n"
+    model = build(tmp_path, ("nc: 3\n", keys), ("Conv, [64, 3, 2]", "Conv, [100, 3, 2]"))
+    assert model.model[1].conv.out_channels == channels
+
+
+def test_a_rule_knows_the_size_of_the_model() -> None:
+    seen = []
+
+    @register("ParserTestSize", rule=lambda context, args: seen.append(context.scale) or conv_rule(context, args))
+    class Sized(Conv):
+        pass
+
+    build_model(_mapping([[-1, 1, "ParserTestSize", [8]]], max_channels=512, scale="m"))
+    build_model(_mapping([[-1, 1, "ParserTestSize", [8]]]))
+    assert set(seen[: len(seen) // 2]) == {"m"}
+    assert set(seen[len(seen) // 2 :]) == {None}
+
+
 def test_blocks_that_do_not_repeat_inside_stand_in_sequence(tmp_path: Path) -> None:
     model = build(tmp_path, ("[-1, 4, C3, [64]]", "[-1, 4, Bottleneck, [64]]"))
     assert isinstance(model.model[2], nn.Sequential)
