@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import nn
 
-from models.detector import Detector, build_model
+from models.config.reader import load_config
+from models.detector import Detector
 from models.errors import ConfigError
+from models.parser import Row, build_rows
 from models.probe import PROBE_SIZE, trace_rows
 from models.weights.conversion import match_units
 from models.weights.source import SourceWeights
@@ -26,24 +30,33 @@ def match_rows(model: Detector, own: Rows, source: SourceWeights, given: Rows) -
     Args:
         own, given: the rows of the detector and of the checkpoint that have tensors, without the heads.
     """
-    return align_rows(given, own, _source_strides(source), _row_strides(model))
+    strides = _row_strides(model.rows, list(model.model), model.in_channels)
+    return align_rows(given, own, _source_strides(source, model.yaml, strides), strides)
 
 
-def _source_strides(source: SourceWeights) -> dict[int, int]:
-    """Stride of each row of the checkpoint's network; empty where it cannot be built here."""
+def _source_strides(source: SourceWeights, yaml: Mapping[str, Any], strides: Strides) -> Strides:
+    """Stride of each row of the checkpoint's network; empty where it cannot be built here.
+
+    Args:
+        yaml, strides: of the detector. The same rows for other classes have the same strides, and are not built again.
+    """
     if source.yaml is None:
         return {}
     try:
+        config = load_config(source.yaml)
+        if {**config.plain(), "nc": 0} == {**yaml, "nc": 0}:
+            return strides
         with torch.random.fork_rng(devices=[]):
-            return _row_strides(build_model(source.yaml))
+            rows, modules = build_rows(config)
+        return _row_strides(rows, modules, config.ch)
     except ConfigError:
         return {}
 
 
-def _row_strides(model: Detector) -> dict[int, int]:
+def _row_strides(rows: Sequence[Row], modules: Sequence[nn.Module], channels: int) -> dict[int, int]:
     """Input pixels per cell of the output of every row but the head, rounded; none for outputs that are no maps."""
-    traces = trace_rows(model.rows, list(model.model), (1, model.in_channels, PROBE_SIZE, PROBE_SIZE))
-    shapes = {row.index: trace.shapes[0] for row, trace in zip(model.rows[:-1], traces, strict=False)}
+    traces = trace_rows(rows, modules, (1, channels, PROBE_SIZE, PROBE_SIZE), limited=True)
+    shapes = {row.index: trace.shapes[0] for row, trace in zip(rows[:-1], traces, strict=False)}
     return {index: round(PROBE_SIZE / shape[2]) for index, shape in shapes.items() if len(shape) == 4}
 
 

@@ -20,7 +20,7 @@ from files.problems import short
 from models.config.schema import ModelConfig
 from models.errors import WeightsError
 from models.weights.checks import check_kinds, check_numbers
-from models.weights.unpickling import StandIn, module_activations, module_state, read_foreign
+from models.weights.unpickling import StandIn, module_content, read_foreign
 
 FORMAT = "saconv-yolo/1"
 
@@ -135,9 +135,10 @@ def _foreign(content: Any) -> SourceWeights:
         return SourceWeights(_checked_state(model), "state dict")
     if type(model).__name__.endswith("Parallel"):
         model = model.get("_modules")["module"]
-    configuration, activations = _with_activations(_yaml(model.get("yaml")), module_activations(model))
+    found = module_content(model)
+    configuration, activations = _with_activations(_yaml(model.get("yaml")), found.activations)
     return SourceWeights(
-        state=_checked_state(module_state(model)),
+        state=_checked_state(found.state),
         origin="YOLOv5 checkpoint",
         yaml=configuration,
         classes=_classes(model.get("names")),

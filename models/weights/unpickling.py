@@ -13,6 +13,7 @@ import tarfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -161,42 +162,53 @@ def read_foreign(path: Path) -> dict[str, Any]:
     return content
 
 
-def module_state(module: StandIn) -> dict[str, Tensor]:
-    """The state dict of the module that a stand-in stands for, with the keys that torch would give it.
+@dataclass(frozen=True)
+class ModuleContent:
+    """What of a pickled module makes it compute what it does.
 
-    The tensors are those of the file, on the CPU, without gradients and in the file's types.
+    Attributes:
+        state: the state dict, with the keys that torch would give it: tensors of the file, on the CPU, without
+            gradients and in the file's types.
+        activations: by path, class of the block that it belongs to, and text of each activation, such as
+            `nn.LeakyReLU(0.1)`. YOLOv5's code decides about them, not only its YAML.
+    """
+
+    state: dict[str, Tensor]
+    activations: dict[str, tuple[str, str]]
+
+
+def module_content(module: StandIn) -> ModuleContent:
+    """The content of the module that a stand-in stands for.
 
     Raises:
-        ValueError: a module contains itself.
+        ValueError: a module contains itself, or there are too many tensors.
+        BudgetError: it has more modules than a model may have.
     """
-    state: dict[str, Tensor] = {}
+    content = ModuleContent({}, {})
     for prefix, part in _modules(module):
-        absent = part.get("_non_persistent_buffers_set") or ()
-        for name, value in {**_as_dict(part.get("_parameters")), **_as_dict(part.get("_buffers"))}.items():
-            if isinstance(value, Tensor) and name not in absent:
-                state[f"{prefix}{name}"] = value.detach()
-        if len(state) > _MOST_TENSORS:
+        content.state.update({f"{prefix}{name}": tensor for name, tensor in _own_tensors(part)})
+        content.activations.update({f"{prefix}{name}": found for name, found in _own_activations(part)})
+        if len(content.state) > _MOST_TENSORS:
             raise ValueError(f"more than {_MOST_TENSORS:,} tensors")
-    return state
+    return content
 
 
-def module_activations(module: StandIn) -> dict[str, tuple[str, str]]:
-    """By path, class of the block that it belongs to, and text of each activation, such as `nn.LeakyReLU(0.1)`.
+def _own_tensors(part: StandIn) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and saved buffers of a module by name, without those of the modules in it."""
+    absent = part.get("_non_persistent_buffers_set") or ()
+    for name, value in {**_as_dict(part.get("_parameters")), **_as_dict(part.get("_buffers"))}.items():
+        if isinstance(value, Tensor) and name not in absent:
+            yield name, value.detach()
 
-    YOLOv5's code decides about the activation, not only its YAML: what a file was trained with stands in its objects.
 
-    Raises:
-        ValueError: a module contains itself.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for prefix, part in _modules(module):
-        for name, child in _as_dict(part.get("_modules")).items():
-            if isinstance(child, StandIn) and type(child).__module__.endswith(_ACTIVATIONS):
-                kind = type(child).__name__
-                argument = child.get(_ACTIVATION_ARGUMENTS.get(kind, ""), "")
-                argument = argument if isinstance(argument, int | float) else ""
-                found[f"{prefix}{name}"] = (type(part).__name__, f"nn.{kind}({argument})")
-    return found
+def _own_activations(part: StandIn) -> Iterator[tuple[str, tuple[str, str]]]:
+    """By name, the activations of a block, each with the block's class."""
+    for name, child in _as_dict(part.get("_modules")).items():
+        if isinstance(child, StandIn) and type(child).__module__.endswith(_ACTIVATIONS):
+            kind = type(child).__name__
+            argument = child.get(_ACTIVATION_ARGUMENTS.get(kind, ""), "")
+            argument = argument if isinstance(argument, int | float) else ""
+            yield name, (type(part).__name__, f"nn.{kind}({argument})")
 
 
 def _modules(module: StandIn) -> Iterator[tuple[str, StandIn]]:

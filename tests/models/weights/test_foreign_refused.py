@@ -139,12 +139,12 @@ def test_truncated(share: float, foreign: Any, tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_module_that_contains_itself() -> None:
-    from models.weights.unpickling import module_state
+    from models.weights.unpickling import module_content
 
     module = StandIn.__new__(StandIn)
     module.__setstate__({"_modules": {"again": module}})
     with pytest.raises(ValueError, match="contains itself"):
-        module_state(module)
+        module_content(module)
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ from engine.checkpoint import save_checkpoint
 from files.classes import Classes
 from models import Detector, build_model
 from models.errors import WeightsError
+from models.parser import build_rows
+from models.weights import matching
 from models.weights.load import load_detector
 from models.weights.report import Outcome, TransferReport
 from models.weights.source import SourceWeights, load_source
@@ -132,6 +134,15 @@ def test_equal_shapes_at_another_stride_are_no_match() -> None:
     assert {transfer.how for transfer in report.transfers if transfer.row < 4} == {
         "no row of the checkpoint has these shapes at this stride"
     }
+
+
+def test_the_checkpoints_network_is_built_only_where_it_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, built = _source(), []
+    monkeypatch.setattr(matching, "build_rows", lambda config: built.append(config) or build_rows(config))
+    _take(CFG, source, ["cat", "dog"])
+    assert not built
+    _take(_with_rows([*CFG["backbone"], [-1, 1, "Conv", [32, 1]]], [2, 4]), source)
+    assert len(built) == 1
 
 
 def test_kernel_of_another_shape_leaves_its_batchnorm_too() -> None:
