@@ -15,14 +15,14 @@ PROBE = f"""
 import runpy, sys
 target, *sys.argv = sys.argv[1:]
 try:
-    runpy.run_module(target, run_name="__main__", alter_sys=True) if target == "models" else \\
+    runpy.run_module(target, run_name="__main__", alter_sys=True) if target in ("models", "data") else \\
         runpy.run_path(target, run_name="__main__")
 finally:
     print("imported:", *(name for name in {SLOW} if name in sys.modules))
 """
 
 
-@pytest.mark.parametrize("target", ["train.py", "val.py", "detect.py", "models"])
+@pytest.mark.parametrize("target", ["train.py", "val.py", "detect.py", "models", "data"])
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--no-such-flag", 2)])
 def test_nothing_slow_is_imported(target: str, argument: str, code: int) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
