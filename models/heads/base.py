@@ -45,7 +45,7 @@ class DetectionHead(nn.Module, ABC):
     """
 
     hyperparameters: ClassVar[type[LossHyperparameters]] = LossHyperparameters
-    needs_suppression: ClassVar[bool] = True
+    needs_suppression: bool = True
 
     num_classes: int
     stride: Tensor
