@@ -19,7 +19,7 @@ from models.budget import current_budget
 from models.errors import ConfigError
 
 _WINDOWS = frozenset({"k", "s", "d", "kernel_size", "stride", "dilation"})
-_AT_LEAST_ONE = _WINDOWS | {"c1", "c2", "n", "g", "groups", "num_heads", "num_layers", "num_features"}
+_AT_LEAST_ONE = _WINDOWS | {"c1", "c2", "n", "g", "groups", "heads", "num_heads", "num_layers", "num_features"}
 _AT_LEAST_ZERO = frozenset({"p", "p1", "p2", "output_padding"})
 
 
@@ -61,6 +61,8 @@ def _check(name: str, value: Any, hint: Any) -> None:
             raise ConfigError(f"{name} must be at least {least}, not {short(value)}")
         if name in _WINDOWS:
             current_budget().check("window", number, f"{name} of {{}}")
+        if name == "n":
+            current_budget().check("repeats", number)
 
 
 def fits(value: Any, hint: Any) -> bool:

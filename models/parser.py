@@ -119,7 +119,7 @@ def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[in
         raise ConfigError(f"a detection head stands once, not {context.repeats} times; write the number 1")
     plan = _plan(entry, context, [resolve_argument(arg, names) for arg in spec.args])
     budget.check("channels", plan.out_channels)
-    kwargs = {key: resolve_argument(value, names) for key, value in spec.kwargs.items()}
+    kwargs = {key: resolve_argument(value, names) for key, value in spec.kwargs.items()} | dict(plan.kwargs)
     blocks = [construct(entry, plan.args, kwargs) for _ in range(plan.repeats)]
     arguments = ", ".join([*map(_show, plan.args), *(f"{key}={_show(value)}" for key, value in kwargs.items())])
     if plan.repeats > 1:

@@ -6,9 +6,10 @@ the common ones here.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from files.problems import short
@@ -54,11 +55,26 @@ class RowContext:
 
 @dataclass(frozen=True)
 class RowPlan:
-    """Constructor arguments of one row, its output channels, and how often the block stands in sequence."""
+    """Constructor arguments of one row, its output channels, and how often the block stands in sequence.
+
+    Attributes:
+        args: positional arguments.
+        out_channels: channels of the row's output.
+        repeats: how often the block stands in sequence.
+        kwargs: keyword arguments, which win over those of the row.
+    """
 
     args: tuple[Any, ...]
     out_channels: int
     repeats: int = 1
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_arguments(self, block: Callable[..., Any], **values: Any) -> RowPlan:
+        """The same plan in which these arguments of `block`'s constructor have these values, whatever the row says."""
+        names = list(inspect.signature(block).parameters)[: len(self.args)]
+        args = tuple(values.get(name, arg) for name, arg in zip(names, self.args, strict=False))
+        kwargs = {name: value for name, value in values.items() if name not in names}
+        return replace(self, args=(*args, *self.args[len(names) :]), kwargs={**self.kwargs, **kwargs})
 
 
 Rule = Callable[[RowContext, list[Any]], RowPlan]

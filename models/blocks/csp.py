@@ -1,4 +1,4 @@
-"""Cross-stage-partial blocks: Wang et al., "CSPNet", arXiv 1911.11929, as YOLOv5 arranges them.
+"""Cross-stage-partial blocks: Wang et al., "CSPNet", arXiv 1911.11929, as YOLOv5 arranges them, and C3k of YOLO11.
 
 Blocks with 3x3 convolutions inside take `conv`, the class to make those of, and pass further keywords on to it: a YAML
 row `[-1, 3, C3, [256], {conv: SAConv2d, use_deform: true}]` is a C3 with deformable SAConv2d.
@@ -6,7 +6,7 @@ row `[-1, 3, C3, [256], {conv: SAConv2d, use_deform: true}]` is a C3 with deform
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,9 +27,10 @@ class Bottleneck(nn.Module):
         c1: input channels.
         c2: output channels.
         shortcut: add the input, if `c1 == c2`.
-        g: groups of the 3x3 convolution; passed to `conv` only where it is not 1.
+        g: groups of the second convolution; passed to `conv` only where it is not 1.
         e: hidden channels as a share of `c2`.
-        conv: class of the 3x3 convolution.
+        k: kernel sizes of the two convolutions; YOLOv8 and later have 3 and 3.
+        conv: class of those that are larger than 1x1.
         conv_kwargs: further keywords for it.
     """
 
@@ -41,20 +42,30 @@ class Bottleneck(nn.Module):
         g: int = 1,
         e: float = 0.5,
         *,
+        k: tuple[int, int] = (1, 3),
         conv: ConvClass = Conv,
         **conv_kwargs: Any,
     ) -> None:
         super().__init__()
         hidden = int(c2 * e)
-        if g != 1:
-            conv_kwargs["g"] = g
-        self.cv1 = Conv(c1, hidden, 1, 1)
-        self.cv2 = conv(hidden, c2, 3, 1, **conv_kwargs)
+
+        def make(c_in: int, c_out: int, size: int, **groups: Any) -> nn.Module:
+            return conv(c_in, c_out, size, 1, **groups, **conv_kwargs) if size > 1 else Conv(c_in, c_out, 1, **groups)
+
+        self.cv1 = make(c1, hidden, k[0])
+        self.cv2 = make(hidden, c2, k[1], **({} if g == 1 else {"g": g}))
         self.add = shortcut and c1 == c2
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.cv2(self.cv1(x))
         return x + y if self.add else y
+
+
+def wide_bottleneck(
+    c: int, shortcut: bool, g: int, conv: ConvClass, conv_kwargs: Mapping[str, Any], e: float = 1.0
+) -> Bottleneck:
+    """The Bottleneck of YOLOv8 and later, `c` to `c` channels: two 3x3 convolutions; see `Bottleneck`."""
+    return Bottleneck(c, c, shortcut, g, e, k=(3, 3), conv=conv, **conv_kwargs)
 
 
 @register(rule=conv_rule)
@@ -151,6 +162,28 @@ class C3(_C3Frame):
             return nn.Sequential(*(Bottleneck(c, c, shortcut, g, 1.0, conv=conv, **conv_kwargs) for _ in range(n)))
 
         super().__init__(c1, c2, e, bottlenecks)
+
+
+@register(rule=csp_rule, conv_slots=("conv",))
+class C3k(_C3Frame):
+    """`C3` with two 3x3 convolutions in each of its `n` bottlenecks; see `Bottleneck` for the other arguments."""
+
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        n: int = 2,
+        shortcut: bool = True,
+        g: int = 1,
+        e: float = 0.5,
+        *,
+        conv: ConvClass = Conv,
+        **conv_kwargs: Any,
+    ) -> None:
+        def wide(c: int) -> nn.Module:
+            return nn.Sequential(*(wide_bottleneck(c, shortcut, g, conv, conv_kwargs) for _ in range(n)))
+
+        super().__init__(c1, c2, e, wide)
 
 
 @register(rule=csp_rule)

@@ -33,6 +33,11 @@ ARGUMENTS: dict[str, list] = {
     "CrossConv": [16, 3, 2],
     "GhostBottleneck": [24, 3, 2],
     "TransformerBlock": [24, 4, 2],
+    "SCDown": [24, 3, 2],
+    "Attention": [16, 2],
+    "PSABlock": [16, 0.5, 2],
+    "ABlock": [16, 2],
+    "A2C2f": [64],  # hidden channels divide by 32
     "Concat": [1],
     "Contract": [2],
     "Expand": [2],
@@ -82,7 +87,7 @@ def randomise_statistics(block: nn.Module) -> None:
             nn.init.normal_(module.bias, 0, 0.3)
 
 
-def test_the_blocks_of_yolov5_are_all_there() -> None:
+def test_the_blocks_of_all_families_are_there() -> None:
     expected = {
         "Conv",
         "DWConv",
@@ -107,6 +112,20 @@ def test_the_blocks_of_yolov5_are_all_there() -> None:
         "MixConv2d",
         "SAConv2d",
         "SPConv",
+        "C2",
+        "C2f",
+        "C3k",
+        "C3k2",
+        "Attention",
+        "PSABlock",
+        "PSA",
+        "C2PSA",
+        "SCDown",
+        "RepVGGDW",
+        "CIB",
+        "C2fCIB",
+        "ABlock",
+        "A2C2f",
         "nn.Conv2d",
         "nn.ConvTranspose2d",
         "nn.BatchNorm2d",
