@@ -25,16 +25,15 @@ def bars_shown() -> Iterator[None]:
         _SHOWN.reset(token)
 
 
-def bar(items: Iterable[T], label: str, *, wanted: bool = True, **style: Any) -> tqdm[T]:
+def bar(items: Iterable[T], label: str, **style: Any) -> tqdm[T]:
     """The items, with a bar while they are gone through.
 
     Args:
-        wanted: False draws none, whoever runs this.
         style: goes to `tqdm`.
     """
     from tqdm import tqdm
 
-    return tqdm(items, desc=label, disable=not (wanted and _SHOWN.get()), dynamic_ncols=True, **style)
+    return tqdm(items, desc=label, disable=not _SHOWN.get(), dynamic_ncols=True, **style)
 
 
 @contextmanager

@@ -42,7 +42,6 @@ def load_coco(
     like: CocoSplit | Classes | None = None,
     legacy: bool = False,
     cache: bool = True,
-    progress: bool = True,
     max_pixels: int = MAX_PIXELS,
     strict: bool = False,
 ) -> CocoSplit:
@@ -58,7 +57,6 @@ def load_coco(
         legacy: read the file as trainings did that began before `engine.training.rules.Rules.truth`: `ignore` means
             nothing, a box may be listed twice, and mistakes are taken that are errors now.
         cache: keep the result in the user's cache folder, and use it while nothing has changed.
-        progress: show a bar while images are checked.
         max_pixels: larger pictures are taken for broken.
         strict: every broken image file is an error.
 
@@ -76,7 +74,7 @@ def load_coco(
     key = fingerprint(content, str(images).encode(errors="surrogateescape"), choice)
     split = _from_cache(key, annotations, images) if cache else None
     if split is None:
-        split, arrays = _scan(content, annotations, images, names, shared, legacy, progress, max_pixels)
+        split, arrays = _scan(content, annotations, images, names, shared, legacy, max_pixels)
         if cache:
             write_scan(key, arrays, _facts(split, Records(arrays, images)))
             # From now on as every later run has it: mapped, where the cache could be written.
@@ -97,7 +95,6 @@ def _scan(
     names: tuple[str, ...] | None,
     shared: Classes | None,
     legacy: bool,
-    progress: bool,
     max_pixels: int,
 ) -> tuple[CocoSplit, dict[str, np.ndarray]]:
     """Reads and checks the file and its images, without the cache; the split, and the arrays that it lies in."""
@@ -107,7 +104,7 @@ def _scan(
         tables.image_ids.tolist(), tables.file_names, tables.widths.tolist(), tables.heights.tolist(), strict=True
     )
     entries = [ImageEntry(number, name, images / name, width, height) for number, name, width, height in columns]
-    broken = check_images(entries, annotations, progress=progress, max_pixels=max_pixels)
+    broken = check_images(entries, annotations, max_pixels=max_pixels)
     if len(broken) == len(entries):
         raise DataError(f"{broken[0]} (no image of {annotations.name} can be used)")
     tables = tables.without_images(broken)

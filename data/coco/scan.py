@@ -28,9 +28,7 @@ class ImageEntry:
     height: int
 
 
-def check_images(
-    entries: Sequence[ImageEntry], annotations: Path, *, progress: bool = True, max_pixels: int = MAX_PIXELS
-) -> dict[int, str]:
+def check_images(entries: Sequence[ImageEntry], annotations: Path, *, max_pixels: int = MAX_PIXELS) -> dict[int, str]:
     """Look at the headers and the ends of all image files.
 
     Returns:
@@ -43,7 +41,7 @@ def check_images(
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
         results: Iterable[_Finding] = pool.map(lambda entry: _look(entry, annotations, max_pixels), entries)
         label = f"Checking {annotations.name}"
-        findings = list(bar(results, label, wanted=progress, total=len(entries), unit="img", leave=False))
+        findings = list(bar(results, label, total=len(entries), unit="img", leave=False))
     problems = [finding.contradiction for finding in findings if finding.contradiction]
     if problems:
         more = len(problems) - 1

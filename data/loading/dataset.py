@@ -99,7 +99,6 @@ class DetectionDataset(Dataset[Item | Failure]):
         seed: first part of the seed of every item; the others are epoch and index.
         cache: keep resized images: None, 'ram' or 'disk'.
         interpolation: how pictures that are not augmented shrink: 'linear' as in training and detection, or 'area'.
-        progress: show a bar while the cache is filled.
 
     Raises:
         DataError: a hyperparameter is unknown or out of bounds, or the cache does not fit.
@@ -115,7 +114,6 @@ class DetectionDataset(Dataset[Item | Failure]):
         seed: int = 0,
         cache: str | None = None,
         interpolation: str = "linear",
-        progress: bool = True,
     ) -> None:
         self.records = split.records
         self.imgsz = imgsz
@@ -127,7 +125,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         # What is known about files, and which of these the present item met.
         self.findings = {index: Finding(index, text, True) for index, text in damage.items()}
         self._met: set[int] = set()
-        self.store = self._build_store(cache, progress)
+        self.store = self._build_store(cache)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -253,7 +251,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         """OpenCV's constant for a picture of this size; pictures grow linearly."""
         return cv2.INTER_LINEAR if max(hw) < self.imgsz else self.shrinking
 
-    def _build_store(self, cache: str | None, progress: bool) -> ImageStore | None:
+    def _build_store(self, cache: str | None) -> ImageStore | None:
         if cache is None:
             return None
         if cache not in KINDS:
@@ -267,10 +265,10 @@ class DetectionDataset(Dataset[Item | Failure]):
                 return None
 
         if cache == "ram":
-            return ImageStore.in_memory(shapes, read, progress=progress)
+            return ImageStore.in_memory(shapes, read)
         files = files_fingerprint(record.path for record in self.records)
         key = fingerprint(files.encode(), repr((self.imgsz, self.shrinking)).encode())
-        return ImageStore.on_disk(shapes, read, key, progress=progress)
+        return ImageStore.on_disk(shapes, read, key)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,6 @@ def build_loader(
     seed: int = 0,
     cache: str | None = None,
     interpolation: str = "linear",
-    progress: bool = True,
     strict: bool = False,
 ) -> Loader:
     """Batches of a split.
@@ -128,7 +127,7 @@ def build_loader(
     The same seed gives the same batches, epoch for epoch, with any number of workers and any cache.
 
     Args:
-        split, imgsz, augment, mix_until, cache, interpolation, progress: see `DetectionDataset`.
+        split, imgsz, augment, mix_until, cache, interpolation: see `DetectionDataset`.
         batch_size: images; the last batch of an epoch holds what is left.
         stride: the network's largest, to a multiple of which the sides of rectangular inputs are rounded up.
         shuffle: a new order every epoch; with `rect`, of the batches.
@@ -149,7 +148,6 @@ def build_loader(
         seed=seed,
         cache=cache,
         interpolation=interpolation,
-        progress=progress,
     )
     if rect:
         order, shapes = rectangular_shapes(split, imgsz, batch_size, stride)

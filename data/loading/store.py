@@ -37,7 +37,7 @@ class ImageStore:
         self._file = file
 
     @classmethod
-    def in_memory(cls, shapes_hw: Sequence[tuple[int, int]], read: Reader, *, progress: bool = True) -> ImageStore:
+    def in_memory(cls, shapes_hw: Sequence[tuple[int, int]], read: Reader) -> ImageStore:
         """Read all images now.
 
         Args:
@@ -56,13 +56,11 @@ class ImageStore:
                 "free; use 'disk', or no cache"
             )
         pixels = np.empty(size, np.uint8)
-        _fill(pixels, starts, read, "Caching in memory", progress)
+        _fill(pixels, starts, read, "Caching in memory")
         return cls(shapes_hw, pixels, None)
 
     @classmethod
-    def on_disk(
-        cls, shapes_hw: Sequence[tuple[int, int]], read: Reader, key: str, *, progress: bool = True
-    ) -> ImageStore:
+    def on_disk(cls, shapes_hw: Sequence[tuple[int, int]], read: Reader, key: str) -> ImageStore:
         """Use the file that an earlier run left under `key`, or read all images now and write it.
 
         Raises:
@@ -71,7 +69,7 @@ class ImageStore:
         file = cache_folder() / "images" / f"{key}.bin"
         starts = _starts(shapes_hw)
         if not file.is_file() or file.stat().st_size != starts[-1] + len(shapes_hw):
-            _write(file, starts, read, progress)
+            _write(file, starts, read)
         return cls(shapes_hw, None, file)
 
     def is_whole(self, index: int) -> bool:
@@ -100,14 +98,14 @@ def _starts(shapes_hw: Sequence[tuple[int, int]]) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(sizes)))
 
 
-def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str, progress: bool) -> None:
+def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str) -> None:
     def copy(index: int) -> None:
         image = read(index)
         pixels[starts[index] : starts[index + 1]] = 0 if image is None else image.reshape(-1)
         pixels[starts[-1] + index] = image is not None
 
     count = len(starts) - 1
-    shown = partial(bar, label=label, wanted=progress, total=count, unit="img", leave=False)
+    shown = partial(bar, label=label, total=count, unit="img", leave=False)
     with hear_together() as decoders, ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for _ in shown(pool.map(copy, range(count)), file=decoders.terminal):
             pass
@@ -116,7 +114,7 @@ def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str, prog
             copy(index)
 
 
-def _write(file: Path, starts: np.ndarray, read: Reader, progress: bool) -> None:
+def _write(file: Path, starts: np.ndarray, read: Reader) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(file.parent, LEFTOVER_AGE_S)
@@ -129,7 +127,7 @@ def _write(file: Path, starts: np.ndarray, read: Reader, progress: bool) -> None
             )
         with atomic_path(file) as temporary:
             pixels = np.memmap(temporary, np.uint8, "w+", shape=(size,))
-            _fill(pixels, starts, read, "Caching on disk", progress)
+            _fill(pixels, starts, read, "Caching on disk")
             pixels.flush()
             del pixels  # a mapped file has no new name on some systems
     except OSError as error:

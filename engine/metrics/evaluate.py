@@ -99,7 +99,6 @@ def evaluate(
     max_det: int = 300,
     criterion: Criterion | None = None,
     precision: torch.dtype = torch.float32,
-    progress: bool = True,
     keep_batches: int = 3,
     report: bool = False,
 ) -> EvalResult:
@@ -114,7 +113,6 @@ def evaluate(
         conf_thres, iou_thres, max_det: see `select_boxes`; a low score threshold is what AP needs.
         criterion: measures the losses as well.
         precision: float32, or the type that torch.autocast runs the network in.
-        progress: show a bar.
         keep_batches: how many first batches `samples` holds.
         report: say in `notes` where other figures would be fair too, with these.
     """
@@ -122,7 +120,7 @@ def evaluate(
     compute = Compute(device, precision)
     select = partial(select_boxes, needs_suppression=model.head.needs_suppression, max_det=max_det)
     with _eval_mode(model), torch.inference_mode():
-        for number, batch in enumerate(bar(loader, "val", wanted=progress, leave=False)):
+        for number, batch in enumerate(bar(loader, "val", leave=False)):
             with run.stopwatch("pre-process"):
                 images = compute.inputs(batch.images)
             with run.stopwatch("inference"), compute.autocast():

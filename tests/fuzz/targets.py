@@ -32,7 +32,7 @@ def coco(folder: Path, content: bytes) -> None:
     """The reader of COCO annotations."""
     file = folder / "annotations.json"
     file.write_bytes(content)
-    load_coco(file, folder, cache=False, progress=False)
+    load_coco(file, folder, cache=False)
 
 
 def checkpoint(folder: Path, content: bytes) -> None:

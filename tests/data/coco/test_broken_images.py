@@ -23,7 +23,7 @@ BROKEN = {
 
 
 def load(folder: Any, **options: Any) -> CocoSplit:
-    return load_coco(*folder.write(), progress=False, **options)
+    return load_coco(*folder.write(), **options)
 
 
 def spoil(file: Path, kind: str) -> None:
@@ -115,7 +115,7 @@ def test_a_pipe_or_a_device_is_no_annotation_file(folder: Any, target: str) -> N
     os.mkfifo(folder.root / "pipe")
     (folder.root / "link.json").symlink_to(folder.root / target)
     with pytest.raises(DataError, match="not a file but a pipe"):
-        load_coco(folder.root / "link.json", folder.images, progress=False)
+        load_coco(folder.root / "link.json", folder.images)
 
 
 def test_whole_images_say_nothing(folder: Any, caplog: pytest.LogCaptureFixture) -> None:

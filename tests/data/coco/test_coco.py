@@ -22,7 +22,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def load(folder: Any, **options: Any):
-    return load_coco(*folder.write(), progress=False, **options)
+    return load_coco(*folder.write(), **options)
 
 
 def failure(folder: Any, **options: Any) -> str:
@@ -91,7 +91,7 @@ def test_what_is_left_lies_inside(tmp_path_factory: pytest.TempPathFactory, boxe
         ],
     }
     (root / "a.json").write_text(json.dumps(document))
-    split = load_coco(root / "a.json", root, cache=False, progress=False)
+    split = load_coco(root / "a.json", root, cache=False)
     kept = split.records[0].boxes_xyxy
     assert (kept >= 0).all()
     assert (kept <= [70, 50, 70, 50]).all()
@@ -189,7 +189,7 @@ def test_structural_mistakes(folder: Any, change: Callable[[Any], None], words: 
 def test_broken_json(folder: Any, content: bytes, words: list[str]) -> None:
     folder.annotations.write_bytes(content)
     with pytest.raises(DataError) as error:
-        load_coco(folder.annotations, folder.images, progress=False)
+        load_coco(folder.annotations, folder.images)
     message = str(error.value)
     assert "\n" not in message
     assert len(message) < 600
@@ -311,14 +311,14 @@ def test_images_in_sub_folders_and_a_bom(folder: Any) -> None:
     (folder.images / "005.png").rename(folder.images / "sub/005.png")
     folder.document["images"][0]["file_name"] = "sub/005.png"
     folder.annotations.write_bytes(b"\xef\xbb\xbf" + json.dumps(folder.document).encode())
-    split = load_coco(folder.annotations, folder.images, progress=False)
+    split = load_coco(folder.annotations, folder.images)
     assert split.records[0].path == folder.images / "sub/005.png"
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_bccd_agrees_with_pycocotools(bccd: Path, cache_folder: Path, part: str) -> None:
     file = bccd / "annotations" / f"instances_{part}.json"
-    split = load_coco(file, bccd / "images" / part, progress=False)
+    split = load_coco(file, bccd / "images" / part)
     coco = COCO(str(file))
     assert len(split.records) == len(coco.imgs)
     assert split.classes.names == tuple(coco.cats[number]["name"] for number in sorted(coco.cats))

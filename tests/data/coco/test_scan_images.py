@@ -16,7 +16,7 @@ from files.progress import bars_shown
 
 
 def load(folder: Any, **options: Any) -> CocoSplit:
-    return load_coco(*folder.write(), progress=False, **options)
+    return load_coco(*folder.write(), **options)
 
 
 def assert_same(first: CocoSplit, second: CocoSplit) -> None:

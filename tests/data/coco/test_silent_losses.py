@@ -15,7 +15,7 @@ from data.errors import DataError
 
 
 def load(folder: Any, **options: Any) -> CocoSplit:
-    return load_coco(*folder.write(), progress=False, **options)
+    return load_coco(*folder.write(), **options)
 
 
 def failure(folder: Any) -> str:
@@ -114,7 +114,7 @@ def test_a_key_twice_is_refused(folder: Any, old: str, new: str, words: str) -> 
     assert text.count(old) == 1
     folder.annotations.write_text(text.replace(old, new))
     with pytest.raises(DataError) as error:
-        load_coco(folder.annotations, folder.images, progress=False)
+        load_coco(folder.annotations, folder.images)
     assert words in str(error.value)
     assert str(folder.annotations) in str(error.value)
 
@@ -122,7 +122,7 @@ def test_a_key_twice_is_refused(folder: Any, old: str, new: str, words: str) -> 
 def test_a_key_twice_in_what_nobody_reads_is_left_alone(folder: Any) -> None:
     folder.document["info"] = {"a": 1}
     folder.annotations.write_text(json.dumps(folder.document).replace('{"a": 1}', '{"a": 1, "a": 2}'))
-    assert load_coco(folder.annotations, folder.images, progress=False).report.images == 3
+    assert load_coco(folder.annotations, folder.images).report.images == 3
 
 
 def test_pictures_of_both_splits_are_found_in_copies_too(folder: Any, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def folder(folder: Any) -> Any:
 
 @pytest.fixture
 def split(folder: Any) -> CocoSplit:
-    return load_coco(*folder.write(), progress=False)
+    return load_coco(*folder.write())
 
 
 def epochs(loader: Loader, count: int = 2) -> list[Batch]:
@@ -71,7 +71,7 @@ def test_the_scan_does_not_see_it(split: CocoSplit) -> None:
 def test_in_training_another_takes_its_place_and_it_is_named_once(
     split: CocoSplit, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], options: Any
 ) -> None:
-    loader = build_loader(split, imgsz=64, batch_size=5, augment=AUGMENT, seed=3, progress=False, **options)
+    loader = build_loader(split, imgsz=64, batch_size=5, augment=AUGMENT, seed=3, **options)
     batches = epochs(loader)
     (message,) = [line for line in caplog.messages if "damaged" in line]
     assert message.startswith(f"{split.records[4].path}: the image is damaged (Corrupt JPEG data: ")
@@ -190,7 +190,7 @@ def test_many_are_an_error(folder: Any, split: CocoSplit, workers: int) -> None:
 def test_those_that_the_scan_left_out_count_too(folder: Any) -> None:
     for number in (0, 1, 2):
         (folder.images / f"{number}.jpg").write_bytes(b"")
-    split = load_coco(*folder.write(), progress=False)
+    split = load_coco(*folder.write())
     assert len(split.records) == 9
     with pytest.raises(DataError, match=r"4\.jpg: the image is damaged.*3 more of the 12 images"):
         list(build_loader(split, imgsz=64, batch_size=5))
@@ -211,7 +211,7 @@ def test_complaints_that_leave_the_pixels_whole_are_named_a_few_times(
         content = file.read_bytes()
         broken_profile = b"\0\0\0\x06iCCPx\0\0abc\xbe\xc4\xa6\xd3"
         file.write_bytes(content[:33] + broken_profile + content[33:])
-    split = load_coco(*folder.write(), progress=False)
+    split = load_coco(*folder.write())
     with caplog.at_level(logging.INFO):
         loader = build_loader(split, imgsz=64, batch_size=5)
         epochs(loader)

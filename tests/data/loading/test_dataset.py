@@ -19,8 +19,8 @@ from files.cache import VARIABLE
 
 
 def make(folder: Any, **options: Any) -> DetectionDataset:
-    split = load_coco(*folder.write(), progress=False)
-    return DetectionDataset(split, imgsz=64, progress=False, **options)
+    split = load_coco(*folder.write())
+    return DetectionDataset(split, imgsz=64, **options)
 
 
 def test_plain_items_are_the_letterboxed_files(folder: Any) -> None:
@@ -123,10 +123,10 @@ def test_cache_mistakes(folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_an_image_that_is_gone_while_caching_leaves_nothing(folder: Any, cache_folder: Path) -> None:
-    split = load_coco(*folder.write(), progress=False)
+    split = load_coco(*folder.write())
     split.records[1].path.unlink()
     with pytest.raises(DataError, match="no such image"):
-        DetectionDataset(split, imgsz=64, cache="disk", progress=False)
+        DetectionDataset(split, imgsz=64, cache="disk")
     assert list((cache_folder / "images").iterdir()) == []
 
 

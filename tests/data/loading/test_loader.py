@@ -30,7 +30,7 @@ def split(folder: Any) -> CocoSplit:
     for number in range(100, 107):
         folder.image(number, 30 + number % 5 * 9, 50)
         folder.box(number, 7, [3, 4, 20, 20])
-    return load_coco(*folder.write(), progress=False)
+    return load_coco(*folder.write())
 
 
 def assert_equal(first: list[Batch], second: list[Batch]) -> None:
@@ -72,7 +72,6 @@ def test_any_number_of_workers_gives_the_same_batches(split: CocoSplit) -> None:
             workers=workers,
             seed=7,
             cache="ram",
-            progress=False,
         )
         batches = []
         for epoch in (0, 1):
@@ -142,7 +141,7 @@ def test_boxes_of_a_batch_lie_on_the_image(folder: Any) -> None:
     pixels[30:90, 40:100] = 255
     folder.image(50, 120, 200, pixels)
     folder.box(50, 7, [40, 30, 60, 60])
-    split = load_coco(*folder.write(), progress=False)
+    split = load_coco(*folder.write())
     for options in ({"rect": True}, {}):
         for batch in build_loader(split, imgsz=96, batch_size=2, **options):
             for position, meta in enumerate(batch.metas):
@@ -160,7 +159,7 @@ def test_colours_are_rgb(folder: Any) -> None:
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 2] = 200  # OpenCV writes BGR
     folder.image(50, 64, 64, red)
-    split = load_coco(*folder.write(), progress=False)
+    split = load_coco(*folder.write())
     (batch,) = build_loader(split, imgsz=64, batch_size=8)
     image = batch.images[[meta.image_id for meta in batch.metas].index(50)]
     assert image.float().mean((1, 2)).tolist() == [200, 0, 0]
@@ -168,7 +167,7 @@ def test_colours_are_rgb(folder: Any) -> None:
 
 def test_no_targets_at_all(folder: Any) -> None:
     folder.document["annotations"] = []
-    split = load_coco(*folder.write(), progress=False)
+    split = load_coco(*folder.write())
     for augment in (None, {}):
         (batch,) = build_loader(split, imgsz=64, batch_size=8, augment=augment)
         assert batch.targets.shape == (0, 6)
@@ -194,7 +193,7 @@ def test_spawned_workers(split: CocoSplit) -> None:
 
 def test_bccd(bccd: Path, cache_folder: Path) -> None:
     file = bccd / "annotations" / "instances_val.json"
-    split = load_coco(file, bccd / "images" / "val", progress=False)
+    split = load_coco(file, bccd / "images" / "val")
     loader = build_loader(split, imgsz=320, batch_size=32, rect=True)
     batches = list(loader)
     assert sum(len(batch) for batch in batches) == len(split.records)
@@ -212,7 +211,7 @@ def test_images_are_put_together_until_an_epoch(folder: Any) -> None:
     for number in range(20, 28):
         folder.image(number, 64, 64)
         folder.box(number, 7, [16, 16, 32, 32])
-    split = load_coco(*folder.write(), progress=False)
+    split = load_coco(*folder.write())
     augment = {**AUGMENT, "mosaic": 1.0, "mixup": 1.0}
     loader = build_loader(split, imgsz=64, batch_size=16, augment=augment, mix_until=1)
     most = []

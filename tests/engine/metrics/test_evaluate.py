@@ -41,7 +41,7 @@ def split(tmp_path):
     }
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(content))
-    return load_coco(path, tmp_path, cache=False, progress=False)
+    return load_coco(path, tmp_path, cache=False)
 
 
 class Oracle(nn.Module):
@@ -218,7 +218,7 @@ def test_what_a_person_sees_is_above_a_quarter(split):
 @pytest.mark.slow
 @pytest.mark.skipif(not BCCD.is_dir(), reason="shared/datasets/bccd is not here")
 def test_the_truth_of_real_annotations_scores_as_such():
-    split = load_coco(BCCD / "annotations" / "instances_val.json", BCCD / "images" / "val", cache=False, progress=False)
+    split = load_coco(BCCD / "annotations" / "instances_val.json", BCCD / "images" / "val", cache=False)
     result, _ = run(split, imgsz=320, batch_size=32)
     # one annotation has no area: it is no part of the truth, but of the file
     assert result.metrics.figures["AR100"] == pytest.approx(1, abs=2e-3)

@@ -42,7 +42,7 @@ def write(root: Path, boxes: Sequence[tuple[int, Sequence[float], dict[str, Any]
 
 
 def load(root: Path, *arguments: Any, **options: Any) -> CocoSplit:
-    return load_coco(write(root, *arguments), root, cache=False, progress=False, **options)
+    return load_coco(write(root, *arguments), root, cache=False, **options)
 
 
 def own_boxes(split: CocoSplit) -> list[dict[str, Any]]:
@@ -172,7 +172,7 @@ def test_more_objects_than_coco_counts(tmp_path: Path, number: int, images: int)
 @pytest.mark.parametrize(("case", "filed"), [("01", 0.581), ("12", 0.701)])
 def test_cases_of_people(case: str, filed: float) -> None:
     config = load_dataset_config(CASES / case / "data.yaml")
-    split = load_coco(config.val.annotations, config.val.images, cache=False, progress=False)
+    split = load_coco(config.val.annotations, config.val.images, cache=False)
     evaluator = CocoEvaluator(split)
     found = own_boxes(split)
     assert evaluator.measure(found).ap == pytest.approx(1)
