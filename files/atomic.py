@@ -1,6 +1,10 @@
 """Files and folders that are whole or absent: written under a temporary name, synced, renamed.
 
 Every output of the project goes through here. The one exception are TensorBoard's event files, which grow.
+
+What cannot be written is an `OutputError`: one line with the file's own name, the reason and the remedy. The previous
+file is still there then, and the temporary one is not. Only a kill leaves a temporary file behind: `remove_leftovers`
+tells it from one in the making by its lock.
 """
 
 from __future__ import annotations
@@ -15,10 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from files.faults import OutputError, concerns
+from files.locks import is_locked, lock
+
 _TEMPORARY = ".tmp"
 LEFTOVER_AGE_S = 24 * 3600
-"""Seconds after which a temporary file in a folder that processes share belongs to none that still runs."""
-_MAX_STEM = 40  # characters of the name that the temporary one repeats: names may be no longer than 255 bytes
+"""Seconds after which a temporary file belongs to no process that still runs, where there are no locks to tell."""
+_MAX_STEM = 40  # bytes of the name that the temporary one repeats: names may be no longer than 255 (on some disks 143)
 
 
 class AtomicFile:
@@ -34,27 +41,39 @@ class AtomicFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.temporary = _temporary_name(self.path)
+        with _reported(self.path, self.temporary):
+            self.temporary.touch(exist_ok=False)
+        self._lock = lock(self.temporary)
 
     def commit(self) -> None:
         """Brings the content to the disk and gives it its own name.
 
         Raises:
-            OSError: it cannot be synced or renamed, or was never written.
+            OutputError: it cannot be synced or renamed.
         """
-        _sync(self.temporary)
-        self.temporary.replace(self.path)
+        with _reported(self.path, self.temporary):
+            _sync(self.temporary)
+            self.temporary.replace(self.path)
 
     def discard(self) -> None:
         """Removes what is not committed."""
-        self.temporary.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.release()
+        with suppress(OSError):  # the folder is gone or not to be written any more: the first error says so
+            self.temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` (same suffix), synced and renamed to it on success, removed on failure."""
+    """A temporary path beside `path` (same suffix), synced and renamed to it on success, removed on failure.
+
+    Raises:
+        OutputError: it cannot be written. Errors of other files, which are read meanwhile, stay what they are.
+    """
     file = AtomicFile(path)
     try:
-        yield file.temporary
+        with _reported(file.path, file.temporary):
+            yield file.temporary
         file.commit()
     finally:
         file.discard()
@@ -68,11 +87,12 @@ def atomic_folder(path: Path, is_whole: Callable[[Path], bool]) -> Iterator[Path
     failure the new folder is removed.
 
     Raises:
-        OSError: the folder cannot be made or renamed.
+        OSError: the folder cannot be made or renamed, or what is in it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     work = _temporary_name(path)
     work.mkdir()
+    held = lock(work)
     try:
         yield work
         for file in work.rglob("*"):
@@ -84,10 +104,12 @@ def atomic_folder(path: Path, is_whole: Callable[[Path], bool]) -> Iterator[Path
                 work.rename(path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        if held is not None:
+            held.release()
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes a file, whole or not at all."""
+    """Writes a file, whole or not at all; see `atomic_path` for its errors."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -114,20 +136,34 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path, older_than_s: float = 0) -> None:
-    """Removes the temporary files that a killed process left in `folder`.
+    """Removes the temporary files that a killed process left in `folder`; those in the making stay.
 
     Args:
-        older_than_s: seconds since their last change; in a folder that several processes share, younger ones may be
-            in the making.
+        older_than_s: where there are no locks: seconds since their last change; in a folder that several processes
+            share, younger ones may be in the making.
     """
     for entry in folder.glob(f".*.*{_TEMPORARY}*"):
         with suppress(OSError):
-            if time.time() - entry.stat().st_mtime < older_than_s:
+            held = is_locked(entry)
+            if held or (held is None and time.time() - entry.stat().st_mtime < older_than_s):
                 continue
             if entry.is_dir():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+
+
+@contextmanager
+def _reported(path: Path, temporary: Path) -> Iterator[None]:
+    """Turns the system's error about a temporary file into a line about the file that it was to become."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        if not concerns(error, temporary):
+            raise
+        raise OutputError(path, error) from None
 
 
 @contextmanager
@@ -142,7 +178,8 @@ def _allowed_if(holds: Callable[[], bool]) -> Iterator[None]:
 
 def _temporary_name(path: Path) -> Path:
     # random, since the process id is the same in two containers that share a folder
-    return path.with_name(f".{path.stem[:_MAX_STEM]}.{uuid.uuid4().hex[:12]}{_TEMPORARY}{path.suffix}")
+    stem = os.fsdecode(os.fsencode(path.stem)[:_MAX_STEM])
+    return path.with_name(f".{stem}.{uuid.uuid4().hex[:12]}{_TEMPORARY}{path.suffix}")
 
 
 def _sync(file: Path) -> None:

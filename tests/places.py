@@ -10,3 +10,5 @@ GOLDEN = SHARED / "golden"
 BLOCKS = ROOT / "tests" / "golden"
 """Golden numbers of the blocks, which the project brings along."""
 BCCD = SHARED / "datasets" / "bccd"
+SMALL_DISK = 1 << 20
+"""Bytes on the disk of the fixture `small_disk`."""

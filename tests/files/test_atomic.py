@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from files import locks
 from files.atomic import (
     AtomicFile,
     atomic_folder,
@@ -20,7 +21,8 @@ from files.atomic import (
     write_json,
     write_text,
 )
-from tests.places import ROOT
+from files.faults import OutputError
+from tests.places import ROOT, SMALL_DISK
 
 WRITERS = {"write_text", "write_bytes", "savefig", "imwrite", "imsave", "save", "dump", "VideoWriter", "memmap", "open"}
 WRITERS |= {"NamedTemporaryFile", "mkstemp", "mkdtemp"}
@@ -77,7 +79,7 @@ def test_a_file_written_by_piece(tmp_path: Path) -> None:
     first.discard()
     second.discard()
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("a.mp4", "one")]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(OutputError, match=r"a\.mp4: cannot be written: no such file"):
         second.commit()
 
 
@@ -125,19 +127,73 @@ def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_killed_process(tmp_path: Path) -> None:
-    file, folder = AtomicFile(tmp_path / "a.pt").temporary, tmp_path / ".set.1.tmp"
+    file, folder = tmp_path / ".a.1.tmp.pt", tmp_path / ".set.1.tmp"
     file.write_text("")
     folder.mkdir()
     (folder / "x").write_text("")
     kept = [tmp_path / name for name in ("a.pt", ".hidden", "x.tmp")]
     for each in kept:
         each.write_text("")
+    with atomic_path(tmp_path / "b.pt") as alive, atomic_folder(tmp_path / "c", Path.is_dir) as work:
+        remove_leftovers(tmp_path, older_than_s=60)
+        assert sorted(tmp_path.iterdir()) == sorted([*kept, alive, work])
+        alive.unlink()
+        with alive.open("w"):  # as whoever writes it may do
+            pass
+    sync_folder(tmp_path)
+
+
+def test_leftovers_where_there_are_no_locks_go_by_their_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "fcntl", None)
+    file = tmp_path / ".a.1.tmp.pt"
+    file.write_text("")
     remove_leftovers(tmp_path, older_than_s=60)
     assert file.exists()
-    assert folder.exists()
     remove_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted(kept)
-    sync_folder(tmp_path)
+    assert not file.exists()
+
+
+def test_a_full_disk_leaves_the_previous_file_and_no_temporary_one(small_disk: Path) -> None:
+    path = small_disk / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(OutputError, match=r"a\.txt: cannot be written: the disk is full; make room"):
+        write_bytes(path, bytes(2 * SMALL_DISK))
+    assert [entry.name for entry in small_disk.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
+    write_text(path, "new")
+
+
+def test_a_file_larger_than_is_allowed(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no such limits")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"a\.txt: cannot be written: the file would be larger than is allowed"):
+            write_bytes(tmp_path / "a.txt", bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_removed_meanwhile(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def write() -> None:
+        with atomic_path(folder / "a.txt") as temporary:
+            temporary.unlink()
+            folder.rmdir()
+            temporary.write_text("")
+
+    for _ in ("while it is written", "before"):
+        with pytest.raises(OutputError, match=r"a\.txt: cannot be written: its folder is not there any more"):
+            write()
+
+
+def test_errors_of_what_is_read_meanwhile_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a") as temporary:
+        temporary.write_bytes((tmp_path / "absent").read_bytes())
+    assert list(tmp_path.iterdir()) == []
 
 
 def writing_calls(file: Path) -> Iterator[str]:
