@@ -18,7 +18,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
@@ -28,10 +28,44 @@ from models.weights.source import FORMAT, read_plain
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a checkpoint: after a kill or a crash at any moment `path` holds the previous one or this one, whole."""
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, **content}, temporary)
+    """Writes a checkpoint: after a kill or a crash at any moment `path` holds the previous one or this one, whole.
+
+    Raises:
+        OutputError: it cannot be written; the previous one is still there.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        into_temporary = _Sink(file)
+        try:
+            torch.save({"format": FORMAT, **content}, cast("IO[bytes]", into_temporary))
+        except RuntimeError:
+            if into_temporary.fault is None:
+                raise
+            raise into_temporary.fault from None
     sync_folder(path.parent)
+
+
+class _Sink:
+    """A file that remembers why it could not be written: of that, torch's writer makes a RuntimeError without a reason.
+
+    Attributes:
+        fault: what the system said; None for nothing.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.fault: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        """As of a file."""
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.fault = self.fault or error
+            raise
+
+    def flush(self) -> None:
+        """As of a file."""
+        self._file.flush()
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
 from engine.errors import EngineError
+from engine.report.events import EventFile
 from files.atomic import atomic_path, write_text
 
 RESULTS = "results.csv"
@@ -25,15 +25,20 @@ class Recorder:
 
     Raises:
         EngineError: the rows that an interrupted training left cannot be read.
+        OutputError: the events cannot be written.
     """
 
     def __init__(self, folder: Path, first_epoch: int = 0) -> None:
         self.path = folder / RESULTS
         self.rows = _rows_before(first_epoch, self.path)
-        self._events = SummaryWriter(str(folder), purge_step=first_epoch or None)
+        self._events = EventFile(folder, purge_step=first_epoch or None)
 
     def add_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Appends the values of an epoch (counted from 0) to `results.csv` and to the events."""
+        """Appends the values of an epoch (counted from 0) to `results.csv` and to the events.
+
+        Raises:
+            OutputError: one of them cannot be written; the rows of the epochs before are still there.
+        """
         self.rows.append({"epoch": str(epoch), **{key: f"{value:.6g}" for key, value in values.items()}})
         with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             # Epochs without validation have fewer columns: the widest row names them all.
@@ -41,17 +46,11 @@ class Recorder:
             writer = csv.DictWriter(file, list(widest), restval="")
             writer.writeheader()
             writer.writerows(self.rows)
-        for key, value in values.items():
-            self._events.add_scalar(key, value, epoch)
-        self._events.flush()
+        self._events.add(values, epoch)
 
     def history(self) -> tuple[dict[str, float], ...]:
         """The rows so far as numbers, rounded as in the file; what an epoch did not measure is absent from its row."""
         return tuple({key: float(text) for key, text in row.items() if text} for row in self.rows)
-
-    def close(self) -> None:
-        """Ends the event file."""
-        self._events.close()
 
 
 def write_yaml(path: Path, values: Mapping[str, Any]) -> None:

@@ -60,8 +60,6 @@ def train(options: TrainOptions | ResumeOptions) -> TrainResult:
     except KeyboardInterrupt:
         _tell_interruption(training)
         return _result(training, recorder, None)
-    finally:
-        recorder.close()
     log.info("trained %d epochs in %.1f minutes", training.progress.epoch, (time.perf_counter() - start) / 60)
     return _result(training, recorder, _finish(training))
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from files.classes import Classes
 from files.errors import InputError
+from files.faults import OutputError
 from models import build_model
 from models.weights.load import load_detector
+from tests.places import SMALL_DISK
 
 CFG = {
     "nc": 2,
@@ -106,3 +108,18 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "b.pt", broken)
     with pytest.raises(InputError, match=r"b\.pt"):
         load_detector(tmp_path / "b.pt")
+
+
+def test_a_full_disk_is_one_line_and_the_previous_checkpoint_stays(small_disk: Path) -> None:
+    path = small_disk / "last.pt"
+    save_checkpoint(path, content(epoch=1))
+    with pytest.raises(OutputError, match=r"last\.pt: cannot be written: the disk is full; make room"):
+        save_checkpoint(path, content(epoch=2, large=torch.zeros(SMALL_DISK // 2)))
+    assert [entry.name for entry in small_disk.iterdir()] == ["last.pt"]
+    assert load_checkpoint(path)["epoch"] == 1
+
+
+def test_a_value_that_no_checkpoint_holds_is_a_defect_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError):
+        save_checkpoint(tmp_path / "last.pt", content(evil=lambda: None))
+    assert list(tmp_path.iterdir()) == []
