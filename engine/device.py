@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError
+from files.words import cut, plural
+
+_GPU = re.compile(r"cuda|(?:cuda:?)?(\d{1,4})", re.ASCII)
 
 
 def select_device(spec: str = "") -> torch.device:
@@ -28,14 +32,22 @@ def select_device(spec: str = "") -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if spec == "":
         return torch.device("cuda", 0) if count else torch.device("cpu")
-    index = spec.removeprefix("cuda:").replace("cuda", "0")
-    if not index.isdecimal():
-        raise EngineError(f"--device {spec}: not a device; use cpu, mps or the number of a GPU, such as 0")
-    if int(index) >= count:
+    known = _GPU.fullmatch(spec)
+    if known is None:
+        hint = "one process uses one GPU; give one number" if "," in spec else "use cpu, mps or the number of a GPU"
         raise EngineError(
-            f"--device {spec}: {count} CUDA devices are available here; use --device cpu or a lower number"
+            f"--device {cut(spec if spec.isprintable() else repr(spec), 40)}: not a device; {hint}, such as 0"
         )
-    return torch.device("cuda", int(index))
+    index = int(known[1] or 0)
+    if index >= count:
+        remedy = "use --device cpu" + (f", or a number from 0 to {count - 1}" if count else "")
+        raise EngineError(f"--device {spec}: {describe_count(count)} here; {remedy}")
+    return torch.device("cuda", index)
+
+
+def describe_count(count: int) -> str:
+    """How many GPUs there are, in words."""
+    return f"{count or 'no'} CUDA {plural(count, 'device is', 'devices are')} available"
 
 
 def precision_of(device: torch.device, *, half: bool = False, bf16: bool = False) -> torch.dtype:

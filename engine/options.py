@@ -11,24 +11,38 @@ from typing import Any
 
 from data.media.limits import MAX_PIXELS
 from engine.errors import EngineError
-from engine.flag import NON_NEGATIVE, POSITIVE, UNIT_INTERVAL, check_values, documented, flag
+from engine.flag import UNIT_INTERVAL, below_project, check_values, documented, filled, flag, whole
 
 TASKS = ("val", "test", "train")
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 CACHES = ("ram", "disk")
 MANY_CLASSES = 50  # with more classes, their table is printed on --verbose only
 
+# Upper ends that nobody needs to reach, and below which nothing fills the memory by itself.
+_SIZES = whole(1, 65_536)  # px
+_BATCHES = whole(1, 65_536)
+_PROCESSES = whole(0, 1_024)
+_EPOCHS = whole(1, 1_000_000)
+_EPOCHS_OR_NEVER = whole(0, 1_000_000)
+_ROWS = whole(0, 10_000)
+_SEEDS = whole(0, 2**32 - 1)  # what NumPy's older generator takes
+_BOXES = whole(1, 1_000_000)
+_PIXELS = whole(1, 10**12)
+_THICKNESSES = whole(1, 1_000)  # px
+_FRAMES = whole(1, 1_000_000)
+_BUDGETS = whole(1, 1_000_000)
+
 _DEVICE = flag("cpu, mps, or the number of a GPU (default: first GPU, else CPU)")
-_WORKERS = flag("processes that load images; 0 loads in the main process", numbers=NON_NEGATIVE)
+_WORKERS = flag("processes that load images; 0 loads in the main process", numbers=_PROCESSES)
 _CACHE = flag("keep decoded images", choices=CACHES, alone="ram")
-_PROJECT = flag("folder of the runs", filled=True)
-_NAME = flag("folder of this run, inside --project; numbered when it exists", filled=True)
-_MODEL_BUDGET = flag("build models this many times as large as a file may usually ask for", numbers=POSITIVE)
+_PROJECT = flag("folder of the runs", text=filled)
+_NAME = flag("folder of this run, inside --project; numbered when it exists", text=below_project)
+_MODEL_BUDGET = flag("build models this many times as large as a file may usually ask for", numbers=_BUDGETS)
 _EXIST_OK = flag("use the folder even when it exists")
 _OTHER_CFG = flag("model YAML to run the weights in (default: their own architecture)")
 _SIDES = ("--img", "--img-size")
 _STRICT = flag("a picture that is broken or damaged is an error, not left out")
-_MAX_PIXELS = flag("pictures with more pixels are not decoded", numbers=POSITIVE)
+_MAX_PIXELS = flag("pictures with more pixels are not decoded", numbers=_PIXELS)
 
 
 @documented
@@ -49,7 +63,7 @@ class TrainOptions:
     weights: str = field(default="", metadata=flag("checkpoint to start from (default: from scratch)"))
     data: str = field(
         default="",
-        metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: the generated demo)", filled=True),
+        metadata=flag("data-set YAML: a path, or a name in configs/data/ (default: the generated demo)", text=filled),
     )
     hyp: str = field(
         default="",
@@ -57,18 +71,18 @@ class TrainOptions:
     )
     epochs: int = field(
         default=0,
-        metadata=flag("length of the training (default: as the data-set YAML says, else 100)", numbers=POSITIVE),
+        metadata=flag("length of the training (default: as the data-set YAML says, else 100)", numbers=_EPOCHS),
     )
     batch_size: int = field(
         default=0,
-        metadata=flag("images per batch (default: as the data-set YAML says, else 16)", "--batch", numbers=POSITIVE),
+        metadata=flag("images per batch (default: as the data-set YAML says, else 16)", "--batch", numbers=_BATCHES),
     )
     imgsz: int = field(
         default=0,
         metadata=flag(
             "input size, px; rounded up to the stride (default: as the data-set YAML says, else 640)",
             *_SIDES,
-            numbers=POSITIVE,
+            numbers=_SIZES,
         ),
     )
     rect: bool = field(default=False, metadata=flag("rectangular batches; no mosaic, no shuffling"))
@@ -90,22 +104,20 @@ class TrainOptions:
         default=None, metadata=flag("overrides the hyperparameter of this name", numbers=UNIT_INTERVAL)
     )
     patience: int = field(
-        default=100, metadata=flag("stop after this many epochs without gain; 0: never", numbers=NON_NEGATIVE)
+        default=100, metadata=flag("stop after this many epochs without gain; 0: never", numbers=_EPOCHS_OR_NEVER)
     )
     freeze: tuple[int, ...] = field(
         default=(),
         metadata=flag(
             "rows of the model whose parameters stay as they are; on the command line, one number N means the first N. "
             "The statistics of their BatchNorm still move, as in YOLOv5",
-            numbers=NON_NEGATIVE,
+            numbers=_ROWS,
         ),
     )
     save_period: int = field(
-        default=0, metadata=flag("keep a checkpoint every N epochs; 0: last and best", numbers=NON_NEGATIVE)
+        default=0, metadata=flag("keep a checkpoint every N epochs; 0: last and best", numbers=_EPOCHS_OR_NEVER)
     )
-    seed: int = field(
-        default=0, metadata=flag("seed of initial values, shuffling and augmentation", numbers=NON_NEGATIVE)
-    )
+    seed: int = field(default=0, metadata=flag("seed of initial values, shuffling and augmentation", numbers=_SEEDS))
     strict: bool = field(default=False, metadata=_STRICT)
     max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
     model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
@@ -158,22 +170,22 @@ class ValOptions:
     """
 
     weights: str = field(
-        metadata=flag("checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own", filled=True)
+        metadata=flag("checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own", text=filled)
     )
     cfg: str = field(default="", metadata=_OTHER_CFG)
     data: str = field(
         default="",
         metadata=flag(
-            "data-set YAML: a path, or a name in configs/data/ (default: that of the weights' run)", filled=True
+            "data-set YAML: a path, or a name in configs/data/ (default: that of the weights' run)", text=filled
         ),
     )
     imgsz: int | None = field(
         default=None,
         metadata=flag(
-            "input size, px; rounded up to the stride (default: that of the training)", *_SIDES, numbers=POSITIVE
+            "input size, px; rounded up to the stride (default: that of the training)", *_SIDES, numbers=_SIZES
         ),
     )
-    batch_size: int = field(default=32, metadata=flag("images per batch", "--batch", numbers=POSITIVE))
+    batch_size: int = field(default=32, metadata=flag("images per batch", "--batch", numbers=_BATCHES))
     conf_thres: float = field(
         default=0.001, metadata=flag("boxes below this score do not count", numbers=UNIT_INTERVAL)
     )
@@ -183,9 +195,7 @@ class ValOptions:
             "drop a box that overlaps a better one of its class by more than this (IoU)", numbers=UNIT_INTERVAL
         ),
     )
-    max_det: int = field(
-        default=300, metadata=flag("most boxes per image (COCO counts the first 100)", numbers=POSITIVE)
-    )
+    max_det: int = field(default=300, metadata=flag("most boxes per image (COCO counts the first 100)", numbers=_BOXES))
     task: str = field(default="val", metadata=flag("the split to measure on", choices=TASKS))
     device: str = field(default="", metadata=_DEVICE)
     workers: int = field(default=2, metadata=_WORKERS)
@@ -219,10 +229,10 @@ class DetectOptions:
     """
 
     weights: str = field(
-        metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own", filled=True)
+        metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own", text=filled)
     )
     source: str = field(
-        metadata=flag("picture, video, folder, glob, webcam number, rtsp/http address, or a .txt of them", filled=True)
+        metadata=flag("picture, video, folder, glob, webcam number, rtsp/http address, or a .txt of them", text=filled)
     )
     cfg: str = field(default="", metadata=_OTHER_CFG)
     imgsz: tuple[int, ...] = field(
@@ -230,7 +240,7 @@ class DetectOptions:
         metadata=flag(
             "input size, px: long side, or height width; rounded up to the stride (default: as trained)",
             *_SIDES,
-            numbers=POSITIVE,
+            numbers=_SIZES,
         ),
     )
     conf_thres: float = field(default=0.25, metadata=flag("least score of a detection", numbers=UNIT_INTERVAL))
@@ -238,7 +248,7 @@ class DetectOptions:
         default=0.45,
         metadata=flag("drop a box that overlaps a better one by more than this (IoU)", numbers=UNIT_INTERVAL),
     )
-    max_det: int = field(default=1000, metadata=flag("most detections per picture", numbers=POSITIVE))
+    max_det: int = field(default=1000, metadata=flag("most detections per picture", numbers=_BOXES))
     device: str = field(default="", metadata=_DEVICE)
     view_img: bool = field(default=False, metadata=flag("show the results in a window"))
     save_txt: bool = field(
@@ -259,14 +269,14 @@ class DetectOptions:
     exist_ok: bool = field(default=False, metadata=_EXIST_OK)
     line_thickness: int | None = field(
         default=None,
-        metadata=flag("width of drawn lines, px (default: by the size of the picture)", numbers=POSITIVE),
+        metadata=flag("width of drawn lines, px (default: by the size of the picture)", numbers=_THICKNESSES),
     )
     hide_labels: bool = field(default=False, metadata=flag("draw boxes without text"))
     hide_conf: bool = field(default=False, metadata=flag("draw labels without scores"))
     half: bool = field(default=False, metadata=flag("compute in float16 (GPU, where it is the default)"))
     bf16: bool = field(default=False, metadata=flag("compute in bfloat16"))
     fp32: bool = field(default=False, metadata=flag("compute in float32 (the default except on GPUs)"))
-    vid_stride: int = field(default=1, metadata=flag("use every n-th frame of a video or stream", numbers=POSITIVE))
+    vid_stride: int = field(default=1, metadata=flag("use every n-th frame of a video or stream", numbers=_FRAMES))
     max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
     model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
 

@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from files.words import short
+
+__all__ = ["Problem", "first_problem", "short"]
+
 
 class Problem(NamedTuple):
     """One mistake.
@@ -53,9 +57,3 @@ def first_problem(error: ValidationError) -> Problem:
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     text = first["msg"].removeprefix("Value error, ")
     return Problem(first["loc"], first["type"], first["input"], text[:1].lower() + text[1:])
-
-
-def short(value: Any) -> str:
-    """The value's `repr`, cut to 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

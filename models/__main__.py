@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+
+from files.command import CommandParser
+from files.exit_codes import ExitCode
+from files.words import short
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table. Returns the exit code: 2 for a configuration or a size that is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models", description="Print the network that a model YAML describes."
-    )
+    parser = CommandParser("python -m models", "Print the network that a model YAML describes.")
     parser.add_argument("cfg", help="a model YAML: a path, or the name of one in configs/models/")
     parser.add_argument("--imgsz", type=int, default=640, help="side, px; rounded up to the stride (default: 640)")
     parser.add_argument("--nc", type=int, help="number of classes, in place of the file's")
     parser.add_argument("--model-budget", type=int, default=1, help="build models this many times as large as usual")
     options = parser.parse_args(argv)
-    for name in ("imgsz", "model_budget"):
-        if getattr(options, name) < 1:
+    for name, most in (("imgsz", 65_536), ("model_budget", 1_000_000), ("nc", 1_000_000)):
+        if not 1 <= (1 if (number := getattr(options, name)) is None else number) <= most:
             flag = f"--{name.replace('_', '-')}"
-            parser.error(f"argument {flag}: {getattr(options, name)} is not a whole number of at least 1")
+            parser.error(f"argument {flag}: {short(number)} is not a whole number from 1 to {most:,}")
     # Imported late, so that --help and a wrong flag answer at once.
     from files.errors import InputError
     from models.budget import model_budget
@@ -33,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(summarize(model, -(-options.imgsz // model.size_divisor) * model.size_divisor))
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return ExitCode.BAD_INPUT
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

@@ -24,18 +24,20 @@ BATCH_NORM_MOMENTUM = 0.03
 DEFAULT_IMAGE_SIZE = 640
 
 
-def build_model(cfg: str | os.PathLike[str] | Mapping[str, Any], num_classes: int | None = None) -> Detector:
+def build_model(
+    cfg: str | os.PathLike[str] | Mapping[str, Any] | ModelConfig, num_classes: int | None = None
+) -> Detector:
     """Build a detector in training mode, with fresh weights.
 
     Args:
-        cfg: path of a model YAML, name of one in `configs/models/` (`yolov5s-saconv.yaml` or `yolov5s-saconv`), or its
-            content as a mapping, such as `Detector.yaml`.
+        cfg: path of a model YAML, name of one in `configs/models/` (`yolov5s-saconv.yaml` or `yolov5s-saconv`), its
+            content as a mapping, such as `Detector.yaml`, or what `load_config` made of either.
         num_classes: replaces the file's `nc`.
 
     Raises:
         ConfigError: the configuration is wrong; the message is one line that names file, line and row.
     """
-    config = load_config(cfg)
+    config = cfg if isinstance(cfg, ModelConfig) else load_config(cfg)
     if num_classes is not None:
         config = config.with_classes(num_classes)
     model = Detector(config)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.cli.flags import options_parser, parse
-from engine.cli.run import INTERRUPTED, SOME_BROKEN
 from engine.errors import EngineError
 from engine.options import DetectOptions
+from files.exit_codes import ExitCode
 from files.words import count
 
 if TYPE_CHECKING:
@@ -67,15 +67,15 @@ def detect(options: DetectOptions, backend: Backend | None = None) -> int:
     _announce(options, prediction, loaded=backend is None)
     writer = DetectionWriter(options, prediction.source, prediction.predictor.backend.classes)
     broken: set[int] = set()
-    code = 0
+    code = ExitCode.DONE
     try:
         with writer:
             _follow(options, prediction, writer, broken)
     except KeyboardInterrupt:
         _warn("interrupted; what was detected so far is kept")
-        code = INTERRUPTED
+        code = ExitCode.INTERRUPTED
     _summarise(prediction, writer, broken)
-    return code or (SOME_BROKEN if broken else 0)
+    return code or (ExitCode.INCOMPLETE if broken else ExitCode.DONE)
 
 
 def _announce(options: DetectOptions, prediction: Prediction, loaded: bool) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field
 from typing import Any
 
-from engine.flag import POSITIVE, UNIT_INTERVAL, Flag, Numbers, flag_name, flags_of
+from engine.flag import UNIT_INTERVAL, Flag, Numbers, flag_name, flags_of, whole
+from files.command import CommandParser
 
 
 def options_parser(options: type, prog: str, description: str) -> argparse.ArgumentParser:
@@ -16,7 +17,7 @@ def options_parser(options: type, prog: str, description: str) -> argparse.Argum
     A flag that is not given stays absent from the result: the dataclass has the defaults, and whoever asks can tell
     what was given. A field without a default is a flag that must be given.
     """
-    parser = argparse.ArgumentParser(prog=prog, description=description, argument_default=argparse.SUPPRESS)
+    parser = CommandParser(prog, description, argument_default=argparse.SUPPRESS)
     for field, flag in flags_of(options):
         _add(parser, field, flag)
     return parser
@@ -40,15 +41,19 @@ def argument_type(numbers: Numbers) -> Callable[[str], Any]:
     return convert
 
 
-positive_int = argument_type(POSITIVE)
+positive_int = argument_type(whole(1, 1_000_000))
 unit_interval = argument_type(UNIT_INTERVAL)
 
 
-def filled_text(text: str) -> str:
-    """argparse's `type` for a text that must say something."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("is empty; write a value, or leave the flag out")
-    return text
+def text_type(flag: Flag) -> Callable[[str], str]:
+    """argparse's `type` for the texts of a flag."""
+
+    def convert(text: str) -> str:
+        if fault := flag.fault(text):
+            raise argparse.ArgumentTypeError(fault)
+        return text
+
+    return convert
 
 
 def _add(parser: argparse.ArgumentParser, field: Field[Any], flag: Flag) -> None:
@@ -57,12 +62,10 @@ def _add(parser: argparse.ArgumentParser, field: Field[Any], flag: Flag) -> None
         parser.add_argument(*names, action="store_true", help=flag.help)
         return
     details: dict[str, Any] = {"help": flag.help + _default_note(field, flag), "required": field.default is MISSING}
-    if flag.numbers is not None:
-        details["type"] = argument_type(flag.numbers)
-    if flag.filled:
-        details["type"] = filled_text
     if flag.choices:
         details["choices"] = flag.choices
+    else:
+        details["type"] = text_type(flag) if flag.numbers is None else argument_type(flag.numbers)
     if flag.metavar is not None:
         details["metavar"] = flag.metavar
     if isinstance(field.default, tuple):

@@ -8,11 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from files.errors import InputError
+from files.exit_codes import ExitCode
 from files.progress import bars_shown
-
-SOME_BROKEN = 1  # some of several files were skipped
-BAD_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -32,14 +29,14 @@ def run_cli(main: Main, argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output (`| head`) is gone: nothing to report, and nowhere to report it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return ExitCode.INCOMPLETE
     except OSError as error:
         message = _describe(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     print("error: " + " ".join(message.split()), file=sys.stderr)
-    return BAD_INPUT
+    return ExitCode.BAD_INPUT
 
 
 def _describe(error: OSError) -> str:

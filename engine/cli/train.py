@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.flags import options_parser, parse
-from engine.cli.run import INTERRUPTED
 from engine.errors import EngineError
 from engine.options import ResumeOptions, TrainOptions
+from files.exit_codes import ExitCode
 
 _DESCRIPTION = "Train a detector on COCO-format data. Without --data, a small demo data set is generated."
 _RESUME_FLAGS = tuple(field.name for field in fields(ResumeOptions) if field.name != "checkpoint")
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Imported late, so that --help and a wrong flag answer at once.
     from engine.training.loop import train
 
-    return INTERRUPTED if train(options).interrupted else 0
+    return ExitCode.INTERRUPTED if train(options).interrupted else ExitCode.DONE
 
 
 def parse_options(argv: Sequence[str] | None = None) -> TrainOptions | ResumeOptions:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.cli.flags import options_parser, parse
 from engine.options import MANY_CLASSES, ValOptions
+from files.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from engine.metrics.evaluate import EvalResult
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = validate(options)
     _print_tables(result, per_class=options.verbose or len(result.metrics.classes) <= MANY_CLASSES)
     print(f"Results in {result.folder}")
-    return 0
+    return ExitCode.DONE
 
 
 def parse_options(argv: Sequence[str] | None = None) -> ValOptions:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from data.coco.records import CocoSplit, load_coco
 from data.config import DatasetConfig
 from data.loading.loader import build_loader
 from engine.errors import EngineError
+from engine.flag import flags_of
 from engine.metrics.coco import CocoEvaluator
 from engine.options import TrainOptions
 from engine.training.hyperparameters import Hyperparameters, load_hyperparameters, parse_hyperparameters
@@ -20,10 +22,12 @@ from engine.training.rules import Rules
 from engine.training.training import TrainingData
 from files.classes import Classes
 from models import build_model
+from models.config.reader import load_config
+from models.config.schema import ModelConfig
 from models.detector import Detector
 from models.heads.base import DetectionHead
 from models.weights.report import Outcome, TransferReport
-from models.weights.source import SourceWeights
+from models.weights.source import SourceWeights, load_source
 from models.weights.transfer import transfer_weights
 
 log = logging.getLogger(__name__)
@@ -32,8 +36,49 @@ DEFAULT_CFG, DEFAULT_HYP, DEFAULT_OPTIMIZER = "yolov5s.yaml", "scratch", "SGD"
 DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_IMGSZ = 100, 16, 640
 
 
+@dataclass(frozen=True)
+class Named:
+    """What the options name, read before any picture is drawn or looked at: a slip shows at once.
+
+    Attributes:
+        network: what `build_model` builds: `--cfg`, else the architecture of the checkpoint.
+        pretrained: the checkpoint of `--weights`; None without one.
+        hyp: the recipe of `--hyp`; None where the data set or the default decides.
+    """
+
+    network: ModelConfig | Mapping[str, Any]
+    pretrained: SourceWeights | None
+    hyp: Hyperparameters | None
+
+
+def read_named(options: TrainOptions) -> Named:
+    """Reads what the options name.
+
+    Raises:
+        ConfigError, EngineError, WeightsError: there is no such file, or it is wrong; or no such row to freeze.
+    """
+    cfg = options.cfg or ("" if options.weights else DEFAULT_CFG)
+    network: ModelConfig | Mapping[str, Any] = load_config(cfg) if cfg else {}
+    hyp = chosen_hyperparameters(options) if options.hyp else None
+    pretrained = load_source(options.weights) if options.weights else None
+    if pretrained is not None and not cfg:
+        if pretrained.yaml is None:
+            raise EngineError(f"{options.weights}: does not say which architecture it is for; name it with --cfg")
+        network = pretrained.yaml
+    if options.freeze:
+        config = network if isinstance(network, ModelConfig) else load_config(network)
+        check_frozen(options.freeze, len(config.rows))
+    return Named(network, pretrained, hyp)
+
+
 def with_defaults(options: TrainOptions, dataset: DatasetConfig) -> TrainOptions:
-    """Command line before data-set YAML before defaults."""
+    """Command line before data-set YAML before defaults.
+
+    Raises:
+        EngineError: the YAML has a value that the option does not take.
+    """
+    for name in ("hyp", "optimizer", "epochs", "batch_size", "imgsz"):
+        _check_own_default(dataset, name)
     return replace(
         options,
         cfg=options.cfg or ("" if options.weights else DEFAULT_CFG),
@@ -44,6 +89,28 @@ def with_defaults(options: TrainOptions, dataset: DatasetConfig) -> TrainOptions
         batch_size=options.batch_size or dataset.batch_size or DEFAULT_BATCH,
         imgsz=options.imgsz or dataset.imgsz or DEFAULT_IMGSZ,
     )
+
+
+def _check_own_default(dataset: DatasetConfig, name: str) -> None:
+    """Raises EngineError for a default of the data set that its option does not take."""
+    value = getattr(dataset, name)
+    (flag,) = (flag for field, flag in flags_of(TrainOptions) if field.name == name)
+    if value is not None and (fault := flag.fault(value)):
+        raise EngineError(f"{dataset.file}: {name}: {fault}")
+
+
+def dataset_hyperparameters(options: TrainOptions, dataset: DatasetConfig) -> Hyperparameters:
+    """Those of the complete options where `--hyp` was not given: the data set's own, or the default.
+
+    Raises:
+        EngineError: the recipe that the data set names is not there, or wrong.
+    """
+    try:
+        return chosen_hyperparameters(options)
+    except EngineError as error:
+        if dataset.hyp is None:
+            raise
+        raise EngineError(f"{dataset.file}: hyp: {error}") from None
 
 
 def chosen_hyperparameters(options: TrainOptions) -> Hyperparameters:
@@ -111,13 +178,13 @@ def load_data(
     return TrainingData(train, val, train_loader, val_loader, CocoEvaluator(val, as_filed=rules.truth == "file"))
 
 
-def build_detector(options: TrainOptions, classes: Classes, pretrained: SourceWeights | None) -> Detector:
+def build_detector(network: ModelConfig | Mapping[str, Any], classes: Classes) -> Detector:
     """A new detector for these classes, with initial values.
 
     Raises:
-        ConfigError, EngineError: the configuration is wrong, or there is none.
+        ConfigError: the configuration is wrong.
     """
-    model = build_model(_configuration(options, pretrained), num_classes=len(classes))
+    model = build_model(network, num_classes=len(classes))
     model.classes = classes
     return model
 
@@ -171,19 +238,16 @@ def freeze_rows(model: Detector, rows: tuple[int, ...]) -> None:
     Raises:
         EngineError: no such row, or the head.
     """
+    check_frozen(rows, len(model.model))
     for row in rows:
-        if row >= len(model.model) - 1:
-            raise EngineError(f"--freeze {row}: the model has rows 0 to {len(model.model) - 2} before its head")
         model.model[row].requires_grad_(False)
 
 
-def _configuration(options: TrainOptions, pretrained: SourceWeights | None) -> Any:
-    """What `build_model` builds: `--cfg`, else the architecture of the checkpoint."""
-    if options.cfg or pretrained is None:
-        return options.cfg
-    if pretrained.yaml is None:
-        raise EngineError(f"{options.weights}: does not say which architecture it is for; name it with --cfg")
-    return pretrained.yaml
+def check_frozen(rows: tuple[int, ...], count: int) -> None:
+    """Raises EngineError for a row that cannot be frozen, of a model that has so many."""
+    for row in rows:
+        if row >= count - 1:
+            raise EngineError(f"--freeze {row}: the model has rows 0 to {count - 2} before its head")
 
 
 def _take_over(model: Detector, pretrained: SourceWeights, options: TrainOptions) -> TransferReport:

@@ -22,10 +22,11 @@ from engine.training.rules import Rules
 from engine.training.setup import (
     bind_hyperparameters,
     build_detector,
-    chosen_hyperparameters,
+    dataset_hyperparameters,
     freeze_rows,
     load_data,
     load_splits,
+    read_named,
     start_values,
     with_defaults,
 )
@@ -34,9 +35,7 @@ from engine.training.training import Training
 from files.atomic import remove_leftovers
 from models import build_model
 from models.budget import model_budget
-from models.config.reader import load_config
 from models.detector import Detector
-from models.weights.source import load_source
 
 
 def prepare(options: TrainOptions | ResumeOptions) -> Training:
@@ -59,19 +58,17 @@ def _begun(options: TrainOptions) -> Training:
 
 def _begun_within_budget(options: TrainOptions) -> Training:
     compute = _compute(options)
-    if options.cfg:
-        load_config(options.cfg)  # a misspelt name is noticed before pictures are drawn or looked at
+    named = read_named(options)
     seed_generators(options.seed)
     dataset = load_dataset_config(options.data or ensure_demo_dataset())
     options = with_defaults(options, dataset)
-    pretrained = load_source(options.weights) if options.weights else None
-    hyp = chosen_hyperparameters(options)
+    hyp = named.hyp or dataset_hyperparameters(options, dataset)
     rules = Rules.current()
     splits = load_splits(dataset, options, rules)
-    model = build_detector(options, splits[0].classes, pretrained)
+    model = build_detector(named.network, splits[0].classes)
     (imgsz,) = fit_to_stride((options.imgsz,), model.size_divisor)
     options = replace(options, imgsz=imgsz)
-    taken = start_values(model, options, hyp, splits[0], pretrained)
+    taken = start_values(model, options, hyp, splits[0], named.pretrained)
     hyp = bind_hyperparameters(hyp, model.head, options)
     model = _placed(model, options, compute)
     data = load_data(splits, options, hyp, model.size_divisor, rules)

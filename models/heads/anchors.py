@@ -43,7 +43,7 @@ def fit_anchors(sizes: np.ndarray, count: int, anchor_t: float, seed: int = 0) -
     """
     sizes = sizes[(sizes >= _MIN_SIDE).any(1)].astype(np.float32)
     spread = sizes.std(0) + 1e-6
-    cv2.setRNGSeed(seed)
+    cv2.setRNGSeed(seed % 2**31)  # it takes 31 bits
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-4)
     labels = np.empty((len(sizes), 1), np.int32)
     _, _, centres = cv2.kmeans(sizes / spread, count, labels, criteria, 10, cv2.KMEANS_PP_CENTERS)

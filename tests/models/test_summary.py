@@ -94,7 +94,7 @@ def test_a_size_is_rounded_up_as_in_the_other_commands(capsys: pytest.CaptureFix
     assert " at 128x128, " in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["yolov5n", "--imgsz", "0"])
-    assert "--imgsz: 0 is not a whole number of at least 1" in capsys.readouterr().err
+    assert "--imgsz: 0 is not a whole number from 1 to 65,536" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

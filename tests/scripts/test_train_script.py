@@ -233,13 +233,44 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_misspelt_cfg_is_noticed_before_any_picture_is_looked_at(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--cfg yolov5s-sacnov.yaml", "did you mean 'yolov5s-saconv.yaml'"),
+        ("--hyp scrach", "scrach: no such hyperparameter file; did you mean 'scratch.yaml'?"),
+        ("--data cocco", "cocco: no such data-set YAML; did you mean 'coco.yaml'?"),
+        ("--weights nowhere.pt", "nowhere.pt: no such checkpoint; check --weights"),
+        ("--device 99", "--device 99: "),
+        ("--cfg yolov5n.yaml --freeze 3 24", "--freeze 24: the model has rows 0 to 23 before its head"),
+    ],
+)
+def test_what_is_misspelt_is_noticed_before_any_picture_is_drawn_or_looked_at(
+    argv: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("load_splits", "ensure_demo_dataset"):
         monkeypatch.setattr(f"engine.training.start.{name}", lambda *_: pytest.fail("looked at pictures"))
-    assert run_cli(main, ["--cfg", "yolov5s-sacnov.yaml", "--project", str(tmp_path / "runs")]) == 2
-    assert "did you mean 'yolov5s-saconv.yaml'" in capsys.readouterr().err
+    assert run_cli(main, [*argv.split(), "--project", str(tmp_path / "runs")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("default", "message"),
+    [
+        ({"optimizer": "Foo"}, "optimizer: 'Foo' is not one of SGD, Adam, AdamW"),
+        ({"imgsz": 320000000}, "imgsz: 320000000 is not a whole number from 1 to 65,536"),
+        ({"epochs": 10**30}, "epochs: 1000000000000000000000000000000 is not a whole number from 1 to"),
+        ({"hyp": "nowhere"}, "hyp: nowhere: no such hyperparameter file"),
+    ],
+)
+def test_a_default_of_the_data_set_is_reported_as_its_own(
+    default: dict[str, object], message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data.yaml"
+    data.write_text(
+        yaml.safe_dump({**yaml.safe_load((folder / "data.yaml").read_text()), "path": str(folder), **default})
+    )
+    assert run_cli(main, flags(folder, tmp_path / "runs", "--data", data)) == 2
+    assert f"error: {data}: {message}" in capsys.readouterr().err
 
 
 def test_with_strict_a_broken_image_stops_before_anything_is_written(

@@ -14,7 +14,7 @@ from engine.cli import run as cli
 from engine.cli.train import parse_options
 from engine.device import detection_precision, precision_of, select_device
 from engine.errors import EngineError
-from engine.flag import NON_NEGATIVE
+from engine.flag import whole
 from engine.options import TrainOptions
 from models.errors import ConfigError
 
@@ -53,7 +53,7 @@ def test_interrupt() -> None:
     ("kind", "good", "bad"),
     [
         (flags.positive_int, {"1": 1, "640": 640}, ["0", "-1", "1.5", "x"]),
-        (flags.argument_type(NON_NEGATIVE), {"0": 0}, ["-1", "nan"]),
+        (flags.argument_type(whole(0, 9)), {"0": 0, "9": 9}, ["-1", "nan", "10", "9" * 5000]),
         (flags.unit_interval, {"0": 0.0, "1": 1.0, ".25": 0.25}, ["1.1", "-0.1", "nan", "x"]),
     ],
 )
@@ -70,10 +70,43 @@ def test_devices() -> None:
         select_device("99")
     with pytest.raises(EngineError, match="--device gpu: not a device"):
         select_device("gpu")
+    for spec, line in (
+        ("0,1", "--device 0,1: not a device; one process uses one GPU; give one number, such as 0"),
+        ("-1", "--device -1: not a device"),
+        ("cuda:", "--device cuda:: not a device"),
+        ("9" * 5000, f"--device {'9' * 37}...: not a device"),
+        ("cpu\x1b[2J", "--device 'cpu\\x1b[2j': not a device"),
+        ("\u0663", "--device \u0663: not a device"),
+    ):
+        with pytest.raises(EngineError) as caught:
+            select_device(spec)
+        assert str(caught.value).startswith(line)
     with pytest.raises(EngineError, match="exclude each other"):
         precision_of(torch.device("cuda"), half=True, bf16=True)
     with pytest.raises(EngineError, match="--half: float16 needs a GPU"):
         precision_of(torch.device("cpu"), half=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "spec", "expected"),
+    [
+        (0, "cuda", "--device cuda: no CUDA devices are available here; use --device cpu"),
+        (0, "7", "--device 7: no CUDA devices are available here; use --device cpu"),
+        (1, "cuda:1", "--device cuda:1: 1 CUDA device is available here; use --device cpu, or a number from 0 to 0"),
+        (2, "7", "--device 7: 2 CUDA devices are available here; use --device cpu, or a number from 0 to 1"),
+        (2, "cuda:1", "cuda:1"),
+        (2, "1", "cuda:1"),
+        (2, " CUDA ", "cuda:0"),
+    ],
+)
+def test_numbers_of_gpus(count: int, spec: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    try:
+        found = str(select_device(spec))
+    except EngineError as error:
+        found = str(error)
+    assert found == expected
 
 
 @pytest.mark.parametrize(

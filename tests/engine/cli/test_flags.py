@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,17 +99,25 @@ def test_wrong_values_exit_with_2(main: Callable[..., object], argv: str, capsys
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TrainOptions(epochs=-1), "--epochs: -1 is not a whole number of at least 1"),
+        (lambda: TrainOptions(epochs=-1), "--epochs: -1 is not a whole number from 1 to 1,000,000"),
         (lambda: TrainOptions(epochs=True), "--epochs: True is not a whole number"),
         (lambda: TrainOptions(optimizer="sgd"), "--optimizer: 'sgd' is not one of SGD, Adam, AdamW"),
-        (lambda: TrainOptions(freeze=(0, -2)), "--freeze: -2 is not a whole number of at least 0"),
-        (lambda: TrainOptions(label_smoothing=float("nan")), "--label-smoothing: nan is not a number between 0 and 1"),
+        (lambda: TrainOptions(freeze=(0, -2)), "--freeze: -2 is not a whole number from 0 to 10,000"),
+        (lambda: TrainOptions(label_smoothing=float("nan")), "--label-smoothing: nan is not a number from 0 to 1"),
         (lambda: ResumeOptions("a", cache="tape"), "--cache: 'tape' is not one of ram, disk"),
-        (lambda: ValOptions("a", conf_thres=2), "--conf-thres: 2 is not a number between 0 and 1"),
+        (lambda: ValOptions("a", conf_thres=2), "--conf-thres: 2 is not a number from 0 to 1"),
         (lambda: ValOptions("a", task="speed"), "--task: 'speed' is not one of val, test, train"),
+        (lambda: TrainOptions(noval="no"), "--noval: 'no' is not True or False"),  # type: ignore[arg-type]
+        (lambda: TrainOptions(cfg=3), "--cfg: 3 is not a text"),  # type: ignore[arg-type]
+        (lambda: TrainOptions(data="a\0"), "--data: 'a\\x00' has a zero character"),
+        (lambda: TrainOptions(device=0), "--device: 0 is not a text"),  # type: ignore[arg-type]
+        (lambda: TrainOptions(name="a\nb"), "--name: 'a\\nb' has characters that cannot be shown"),
+        (lambda: TrainOptions(seed=10**5000), "--seed: a number of thousands of digits is not a whole number"),
+        (lambda: ResumeOptions("a", device=False), "--device: False is not a text"),  # type: ignore[arg-type]
+        (lambda: DetectOptions("a", "b", classes=(1,)), "--classes: 1 is not a text"),  # type: ignore[arg-type]
         (lambda: DetectOptions("a", "b", imgsz=(1, 2, 3)), "--imgsz: takes one number, or height and width"),
         (lambda: DetectOptions("a", "b", imgsz=640), "--imgsz: 640 is not a tuple; write (640,)"),
-        (lambda: DetectOptions("a", "b", imgsz=(0,)), "--imgsz: 0 is not a whole number of at least 1"),
+        (lambda: DetectOptions("a", "b", imgsz=(0,)), "--imgsz: 0 is not a whole number from 1 to 65,536"),
         (lambda: DetectOptions("a", "b", save_conf=True), "--save-conf: only says something together with --save-txt"),
     ],
 )
@@ -115,6 +125,51 @@ def test_python_is_refused_what_the_command_line_is(make: Callable[[], object], 
     with pytest.raises(EngineError) as caught:
         make()
     assert str(caught.value).startswith(message)
+
+
+def test_paths_become_texts(tmp_path: Path) -> None:
+    """A checkpoint keeps plain values: a path in it would make it one that cannot be read."""
+    options = TrainOptions(project=tmp_path, data=tmp_path / "a.yaml")  # type: ignore[arg-type]
+    assert (options.project, options.data) == (str(tmp_path), str(tmp_path / "a.yaml"))
+
+
+# Every number that a flag takes has an upper end; a value beyond it fills no memory and is no traceback.
+LIMITS = (
+    (train.parse_options, "--seed --imgsz --epochs --batch-size --workers --patience --save-period --freeze"),
+    (train.parse_options, "--max-pixels --model-budget"),
+    (val.parse_options, "--imgsz --batch-size --max-det --workers --max-pixels --model-budget"),
+    (detect.parse_options, "--imgsz --max-det --line-thickness --vid-stride --max-pixels --model-budget"),
+)
+
+
+@pytest.mark.parametrize("value", [str(10**30), "9" * 5000, "-7"])
+@pytest.mark.parametrize(("main", "name"), [(main, name) for main, names in LIMITS for name in names.split()])
+def test_numbers_have_bounds(
+    main: Callable[..., object], name: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([name, value])
+    assert caught.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(rf"argument {name}[^:]*: '-?\d+(\.\.\.)?'? is not a whole number from [01] to [\d,]+$", line), line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize("options", FLAGS)
+def test_no_number_is_without_an_end(options: type) -> None:
+    for field, flag in flags_of(options):
+        assert flag.numbers is None or flag.numbers.most < 10**13, field.name
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "a/../../b", "/tmp/x", "a\x1b[2Jb", "a\udcffb"])
+@pytest.mark.parametrize("options", FLAGS)
+def test_a_run_lies_below_its_project(options: type, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(options_parser(options, "x", ""), ["--name", name])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "argument --name: " in line
+    assert line.isprintable()
+    assert parse(options_parser(TrainOptions, "x", ""), ["--name", "bccd/first"]) == {"name": "bccd/first"}
 
 
 def test_options_survive_a_checkpoint() -> None:
@@ -152,6 +207,6 @@ def test_an_empty_text_is_no_value(options: type, flag: str, text: str, capsys: 
 
 
 def test_an_empty_name_is_refused_in_python_too() -> None:
-    with pytest.raises(EngineError, match="--name: '' is not a text that is not empty"):
+    with pytest.raises(EngineError, match="--name: is empty; write a value"):
         TrainOptions(name="")
     TrainOptions(weights="", cfg="", data="")  # as the idiom of YOLOv5 has it: not given
