@@ -18,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nc", type=int, help="number of classes, in place of the file's")
     parser.add_argument("--model-budget", type=int, default=1, help="build models this many times as large as usual")
     options = parser.parse_args(argv)
-    for name, most in (("imgsz", 65_536), ("model_budget", 1_000_000), ("nc", 1_000_000)):
-        if not 1 <= (1 if (number := getattr(options, name)) is None else number) <= most:
+    for name, most in (("imgsz", 65_536), ("model_budget", 1_000_000)):
+        if not 1 <= (number := getattr(options, name)) <= most:
             flag = f"--{name.replace('_', '-')}"
             parser.error(f"argument {flag}: {short(number)} is not a whole number from 1 to {most:,}")
     # Imported late, so that --help and a wrong flag answer at once.
