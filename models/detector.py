@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any, cast
@@ -17,6 +18,8 @@ from models.errors import ConfigError
 from models.heads.base import DetectionHead, Predictions
 from models.parser import IMAGE, build_rows, warn_of_unread_rows
 from models.probe import PROBE_SIZE, find_size_divisor, find_strides, trace_rows
+
+log = logging.getLogger(__name__)
 
 # What YOLOv5's checkpoints were trained with; part of the function that a checkpoint computes.
 BATCH_NORM_EPS = 1e-3
@@ -42,6 +45,8 @@ def build_model(
         config = config.with_classes(num_classes)
     model = Detector(config)
     if not isinstance(cfg, Mapping):  # a checkpoint's configuration is nobody's to mend
+        for remark in config.remarks:
+            log.warning("%s", remark)
         warn_of_unread_rows(model.rows)
     if model.num_classes != config.nc:
         head = model.rows[-1].location

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 from files.lookup import Shelf, shown
 from files.places import CONFIGS
 from files.strict_yaml import Document, read_yaml
-from models.config import yolov5
+from models.config import yolov5, yolov8
+from models.config.heads import Expanded, expand_head
 from models.config.schema import ModelConfig
 from models.config.sizes import families_of, sized_name, sizes_of
+from models.config.tasks import refuse_other_tasks
 from models.errors import ConfigError
 
 SHELF = Shelf(CONFIGS / "models", "model configuration", ConfigError, earlier=(CONFIGS,))
@@ -26,14 +28,18 @@ class Dialect(NamedTuple):
 
     Attributes:
         recognises: whether a file's content is written so.
-        expand: (file, name that it was asked for by) -> the file in the internal form, that of `ModelConfig`.
+        expand: (file, name that it was asked for by) -> the file in the internal form, that of `ModelConfig`, but for
+            its head, which all dialects write alike.
     """
 
     recognises: Callable[[Mapping[Any, Any]], bool]
-    expand: Callable[[Document, str], Document]
+    expand: Callable[[Document, str], Expanded]
 
 
-DIALECTS: tuple[Dialect, ...] = (Dialect(lambda content: True, yolov5.expand),)
+DIALECTS: tuple[Dialect, ...] = (
+    Dialect(yolov8.recognises, yolov8.expand),
+    Dialect(lambda content: True, yolov5.expand),
+)
 """The first one that recognises a file expands it. YOLOv5's takes all, and reports what is no model YAML at all."""
 
 
@@ -85,7 +91,9 @@ def config_names() -> list[str]:
     names = set()
     for file in SHELF.files():
         sizes = sizes_of(read_yaml(file, ConfigError, _FORM, shown(file)))
-        names |= {sized_name(file.stem, size) for size in sizes} if sizes else {file.stem}
+        # a file of one size has it in its own name: yolov10n
+        named = any(size in sizes for _, size in families_of(file.stem))
+        names |= {sized_name(file.stem, size) for size in sizes} if sizes and not named else {file.stem}
     return sorted(names)
 
 
@@ -98,5 +106,8 @@ def _places(name: str | os.PathLike[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _from_document(document: Document, stem: str) -> ModelConfig:
+    refuse_other_tasks(document)
     dialect = next(dialect for dialect in DIALECTS if dialect.recognises(document.content))
-    return ModelConfig.from_document(dialect.expand(document, stem))
+    sized, of_size = dialect.expand(document, stem)
+    expanded, of_head = expand_head(sized)
+    return ModelConfig.from_document(expanded, (*of_size, *of_head))

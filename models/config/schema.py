@@ -97,6 +97,7 @@ class ModelConfig(BaseModel):
 
     # What the values came from: the content in this very form, with the lines of a file that has one.
     _document: Document = PrivateAttr(default_factory=lambda: Document("model configuration", {}))
+    _remarks: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _check_anchors(self) -> ModelConfig:
@@ -110,8 +111,11 @@ class ModelConfig(BaseModel):
         return self
 
     @classmethod
-    def from_document(cls, document: Document) -> ModelConfig:
+    def from_document(cls, document: Document, remarks: tuple[str, ...] = ()) -> ModelConfig:
         """Checks a document whose content has the keys of this class.
+
+        Args:
+            remarks: see the property.
 
         Raises:
             ConfigError: an entry is wrong; the message names file, line and entry.
@@ -125,6 +129,7 @@ class ModelConfig(BaseModel):
         except ValidationError as error:
             raise ConfigError(_describe(first_problem(error), document)) from error
         config._document = document
+        config._remarks = remarks
         return config
 
     @property
@@ -136,6 +141,11 @@ class ModelConfig(BaseModel):
     def origin(self) -> str:
         """The file that the configuration came from, or what stands for it."""
         return self._document.origin
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of how the file was read, such as the size that was taken: one sentence each."""
+        return self._remarks
 
     def locate(self, index: int) -> str:
         """Where row `index` stands: file, line (where known), row number and block name."""

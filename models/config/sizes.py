@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from files.hints import did_you_mean
 from files.strict_yaml import Document
@@ -36,11 +37,30 @@ def sized_name(family: str, size: str) -> str:
     return f"{family[: number.end()]}{size}{family[number.end() :]}" if number else f"{family}-{size}"
 
 
-def choose_size(document: Document, stem: str) -> str:
-    """The size that a name (without ending) or the key `scale` asks for.
+def checked_sizes(document: Document, example: str) -> Iterator[tuple[str, Any]]:
+    """Name of each size, and what the file says of it, which the dialect knows how to judge.
+
+    Args:
+        example: one entry of `scales` in the file's dialect.
 
     Raises:
-        ConfigError: none does, both do and differ, or there is no such size.
+        ConfigError: `scales` is no map of sizes, or a size is not named by letters.
+    """
+    scales = document.content[SCALES]
+    if not isinstance(scales, dict) or not scales:
+        raise ConfigError(f"{document.where(SCALES)}: 'scales' must be a map of sizes, such as {example}")
+    for size, value in scales.items():
+        if not isinstance(size, str) or not size.isalpha():
+            where = document.where(SCALES, size)
+            raise ConfigError(f"{where}: a size must be named by letters, such as n, not {size!r}")
+        yield size, value
+
+
+def asked_size(document: Document, stem: str) -> str | None:
+    """The size that a name (without ending) or the key `scale` asks for; None where neither does.
+
+    Raises:
+        ConfigError: both do and differ, or there is no such size.
     """
     sizes = sizes_of(document)
     named = next((size for _, size in families_of(stem) if size in sizes), None)
@@ -53,11 +73,23 @@ def choose_size(document: Document, stem: str) -> str:
             f"{document.where(SCALE)}: 'scale' says {written!r}, but the name {stem!r} says {named!r}; "
             "delete the line, or rename the file"
         )
-    chosen = named or written
+    return named or written
+
+
+def name_a_size(document: Document, stem: str, size: str) -> str:
+    """How to ask for one size of the family that was asked for by the name `stem`, in words."""
+    by_name = f"ask for one by name, such as {sized_name(stem, size)}.yaml, or " if stem else ""
+    return f"{by_name}write 'scale: {size}'"
+
+
+def choose_size(document: Document, stem: str) -> str:
+    """The size that a name (without ending) or the key `scale` asks for.
+
+    Raises:
+        ConfigError: none does, both do and differ, or there is no such size.
+    """
+    sizes, chosen = sizes_of(document), asked_size(document, stem)
     if chosen is None:
-        example = sized_name(stem, sizes[0]) if stem else ""
-        by_name = f"ask for one by name, such as {example}.yaml, or " if example else ""
-        raise ConfigError(
-            f"{document.where(SCALES)}: describes the sizes {', '.join(sizes)}; {by_name}write 'scale: {sizes[0]}'"
-        )
-    return str(chosen)
+        remedy = name_a_size(document, stem, sizes[0])
+        raise ConfigError(f"{document.where(SCALES)}: describes the sizes {', '.join(sizes)}; {remedy}")
+    return chosen

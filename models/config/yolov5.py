@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from files.hints import did_you_mean
 from files.problems import Problem, first_problem, short
 from files.strict_yaml import Document
-from models.config.sizes import SCALE, SCALES, choose_size
+from models.config.heads import Expanded
+from models.config.sizes import SCALE, SCALES, checked_sizes, choose_size
 from models.errors import ConfigError
 
 _FORM = "{depth_multiple: 0.33, width_multiple: 0.50}"
@@ -31,8 +32,8 @@ class Scale(BaseModel):
     width_multiple: float = Field(gt=0, allow_inf_nan=False)
 
 
-def expand(document: Document, stem: str) -> Document:
-    """The internal form of a file: with the factors of its size in place of `scales`; without `scales`, as it is.
+def expand(document: Document, stem: str) -> Expanded:
+    """The internal form of a file but for its head: the factors of its size in place of `scales`, where it has those.
 
     Args:
         stem: the name that the file was asked for by, without ending.
@@ -44,7 +45,7 @@ def expand(document: Document, stem: str) -> Document:
     if SCALES not in content:
         if SCALE in content and "max_channels" not in content:  # with it, the file is one of the internal form
             raise ConfigError(f"{document.where(SCALE)}: 'scale' chooses one of 'scales', which are missing; delete it")
-        return document
+        return Expanded(document)
     for key in Scale.model_fields:
         if key in content:
             raise ConfigError(f"{document.where(key)}: {key!r} stands in each of 'scales'; delete this line")
@@ -54,17 +55,13 @@ def expand(document: Document, stem: str) -> Document:
     for key, value in content.items():
         # in the place of `scales`, so that a checkpoint's configuration has YOLOv5's order
         expanded.update(chosen if key == SCALES else {} if key == SCALE else {key: value})
-    return document.with_content(expanded)
+    return Expanded(document.with_content(expanded))
 
 
 def _checked_scales(document: Document) -> dict[str, dict[str, float]]:
-    scales = document.content[SCALES]
-    if not isinstance(scales, dict) or not scales:
-        raise ConfigError(f"{document.where(SCALES)}: 'scales' must be a map of sizes, such as n: {_FORM}")
+    scales = dict(checked_sizes(document, f"n: {_FORM}"))
     for size, factors in scales.items():
         where = document.where(SCALES, size)
-        if not isinstance(size, str) or not size.isalpha():
-            raise ConfigError(f"{where}: a size must be named by letters, such as n, not {size!r}")
         if not isinstance(factors, dict):
             raise ConfigError(f"{where}: size {size!r} must be {_FORM}, not {short(factors)}")
         try:

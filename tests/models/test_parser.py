@@ -182,7 +182,7 @@ def test_an_activation_in_a_row(tmp_path: Path) -> None:
         ("Conv, [128, 3, 2]", "Conv, [128, 3, 3]", "line 14, row 5 (Concat): does not fit its input of channels"),
         ("[[5, 3], 1, Detect", "[[5], 1, Detect", "row 6 (Detect): has 1 inputs but anchors for 2 levels"),
         ("  - [30,61, 62,45]\n", "", "line 14, row 6 (Detect): has 2 inputs but anchors for 1 levels"),
-        ("Detect, [nc, anchors]", "Detect, [nc]", "row 6 (Detect): takes the arguments [nc, anchors]"),
+        ("Detect, [nc, anchors]", "Detect, [nc, anchors, 1]", "row 6 (Detect): takes the arguments [nc, anchors]"),
         ("Detect, [nc, anchors]", "Detect, [nx, anchors]", "number of classes must be a whole number from 1, not 'nx'"),
         ("Detect, [nc, anchors]", "Detect, [nc, anchor]", "anchors must be a number per level or a list of sizes"),
         ("Detect, [nc, anchors]", "Detect, [nc, [[1, 2], [1, 2, 3, 4]]]", "as many pairs of width and height at every"),
