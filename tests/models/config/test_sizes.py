@@ -13,6 +13,12 @@ from models.errors import ConfigError
 
 SIZES = {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
 SUFFIXES = ("", "-saconv", "-spconv")
+NEWER = {
+    "yolov8": ("", "-saconv", "-spconv", "-p2", "-p6", "-ghost", "-ghost-p2", "-ghost-p6"),
+    "yolo11": ("", "-saconv"),
+    "yolo12": ("",),
+    "yolo26": ("", "-saconv", "-p2", "-p6"),
+}
 FAMILY = """\
 nc: 3
 scales:
@@ -75,7 +81,9 @@ def test_a_place_names_the_file_that_was_read(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_known_names() -> None:
-    assert config_names() == sorted(f"yolov5{size}{suffix}" for size in SIZES for suffix in SUFFIXES)
+    names = {f"yolov5{size}{suffix}" for size in SIZES for suffix in SUFFIXES}
+    names |= {f"{kind}{size}{suffix}" for kind, suffixes in NEWER.items() for suffix in suffixes for size in SIZES}
+    assert config_names() == sorted(names | {"yolov10n", "yolov10s"})
     with pytest.raises(ConfigError, match=r"no such model configuration; did you mean 'yolov5m-spconv\.yaml'"):
         load_config("yolov5m-spcomv")
 
