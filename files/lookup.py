@@ -67,15 +67,18 @@ class Shelf:
         """All files of the folder, by name."""
         return sorted(self.folder.glob("*.yaml"))
 
-    def missing(self, name: str | os.PathLike[str], known: Iterable[str] = ()) -> InputError:
+    def missing(
+        self, name: str | os.PathLike[str], known: Iterable[str] = (), examples: Iterable[str] = ()
+    ) -> InputError:
         """The error that says that there is no such file.
 
         Args:
             known: all names that are known, without ending (default: the folder's).
+            examples: some of them, which are listed where none is near (default: all).
         """
         stems = list(known) or [file.stem for file in self.files()]
         wanted = Path(name).stem if Path(name).suffix in _SUFFIXES else Path(name).name
-        listed = ", ".join(f"{stem}.yaml" for stem in stems)
+        listed = ", ".join(f"{stem}.yaml" for stem in list(examples) or stems)
         # compared without their endings, which would make all of them alike
         near = [f"{stem}.yaml" for stem in near_names(wanted, stems, most=3)]
         return self.error(f"{name}: no such {self.what}; {suggestion(near) or f'give a path, or one of {listed}'}")

@@ -83,18 +83,23 @@ def find_config(name: str | os.PathLike[str]) -> FoundConfig:
             file = folder / f"{family}.yaml"
             if file.is_file() and size in sizes_of(read_yaml(file, ConfigError, _FORM, shown(file))):
                 return FoundConfig(file, stem)
-    raise SHELF.missing(name, config_names())
+    raise SHELF.missing(name, config_names(), examples=[names[0] for names in _names_by_file()])
 
 
 def config_names() -> list[str]:
     """Every name that `configs/models/` knows, without ending: a family counts by its sizes."""
-    names = set()
+    return sorted({name for names in _names_by_file() for name in names})
+
+
+def _names_by_file() -> list[list[str]]:
+    """The names of each file in `configs/models/`: that of every size, in the file's order, or its own."""
+    names = []
     for file in SHELF.files():
         sizes = sizes_of(read_yaml(file, ConfigError, _FORM, shown(file)))
         # a file of one size has it in its own name: yolov10n
-        named = any(size in sizes for _, size in families_of(file.stem))
-        names |= {sized_name(file.stem, size) for size in sizes} if sizes and not named else {file.stem}
-    return sorted(names)
+        is_family = bool(sizes) and not any(size in sizes for _, size in families_of(file.stem))
+        names.append([sized_name(file.stem, size) for size in sizes] if is_family else [file.stem])
+    return names
 
 
 def _places(name: str | os.PathLike[str]) -> Iterator[tuple[Path, str]]:

@@ -35,7 +35,7 @@ def detect_rule(context: RowContext, args: list[Any]) -> RowPlan:
             width and height, or not for as many levels as the row has inputs.
     """
     if len(args) != 2:
-        raise ConfigError("takes the arguments [nc, anchors]")
+        raise ConfigError("takes the arguments [nc, anchors], or [nc] for the head without anchors")
     num_classes, anchors = args
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ConfigError(f"the number of classes must be a whole number from 1, not {num_classes!r}; write nc")

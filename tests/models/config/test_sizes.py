@@ -86,6 +86,11 @@ def test_known_names() -> None:
     assert config_names() == sorted(names | {"yolov10n", "yolov10s"})
     with pytest.raises(ConfigError, match=r"no such model configuration; did you mean 'yolov5m-spconv\.yaml'"):
         load_config("yolov5m-spcomv")
+    with pytest.raises(
+        ConfigError, match=r"; give a path, or one of yolo11n-saconv.yaml, yolo11n.yaml, yolo12n.yaml, "
+    ) as far:
+        load_config("zzzzzzzz")
+    assert str(far.value).count(".yaml") == len(SHELF.files())
 
 
 def test_a_family_of_ones_own(tmp_path: Path) -> None:
