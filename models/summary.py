@@ -64,7 +64,7 @@ def _totals(model: Detector, imgsz: int | tuple[int, int], traces: Sequence[RowT
     return (
         f"{len(model.rows)} rows, {count_parameters(model):,} parameters, {gflops:,.1f} GFLOPs at {height}x{width}, "
         f"{model.num_classes} classes, strides {strides}\n"
-        "Shapes are channels x height x width, in a head with anchors anchors x height x width x outputs. FLOPs are two\n"
-        "per multiply-add of convolutions and matrix products (torch.utils.flop_counter), for one image in evaluation\n"
+        "Shapes are channels x height x width; of YOLOv5's head anchors x height x width x outputs. FLOPs are two per\n"
+        "multiply-add of convolutions and matrix products (torch.utils.flop_counter), for one image in evaluation\n"
         "mode, blocks not fused; normalisation, activation and pooling are not counted."
     )
