@@ -11,13 +11,17 @@ epochs: 100                 # imgsz, epochs, batch_size, hyp, optimizer
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from data.coco.source import AnnotationSource, ScanSettings
 from data.demo import CONFIG as DEMO_CONFIG
 from data.demo import ensure_demo_dataset
 from data.errors import DataError
+from data.formats import SplitConfig, format_of, split_forms
+from data.formats.base import join
+from data.media.limits import MAX_PIXELS
 from files.hints import did_you_mean
 from files.lookup import Shelf
 from files.places import CONFIGS
@@ -27,33 +31,18 @@ from files.strict_yaml import Document, read_yaml
 SHELF = Shelf(CONFIGS / "data", "data-set YAML", DataError)
 """Where a bare data-set name is looked up."""
 
-_SPLIT_FORM = "{images: FOLDER, annotations: FILE.json}"
-_FORM = f"it needs train and val, each {_SPLIT_FORM}"
+_FORM = f"it needs train and val, each {split_forms()}"
 _SPLITS = ("train", "val", "test")
 _HINTS = {
     "nc": "the number of classes follows from the annotations; delete the line",
     "download": "nothing is downloaded; delete the line",
 }
+Checked = TypeVar("Checked", bound=BaseModel)
+
 _BARE_WORD = "YAML takes a bare yes, no, on or off for true or false; put it in quotes"
 
 Text = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(gt=0, strict=True)]
-
-
-class SplitConfig(BaseModel):
-    """One split: the folder of its images and its COCO annotation file, absolute once loaded."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    images: Path
-    annotations: Path
-
-    @field_validator("images", "annotations", mode="before")
-    @classmethod
-    def _not_blank(cls, path: Any) -> Any:
-        if isinstance(path, str) and not path.strip():
-            raise ValueError("is empty; write a path, '.' for the folder of the data set itself")
-        return path
 
 
 class DatasetConfig(BaseModel):
@@ -64,6 +53,8 @@ class DatasetConfig(BaseModel):
         path: root folder, absolute.
         train, val, test: the splits.
         names: categories to use, in class order; all of the training annotations', by ascending id, if None.
+        ignore: categories whose boxes are no objects, but regions in which nothing is right or wrong.
+        nc: the number of names, where somebody wrote it beside them.
         imgsz, epochs, batch_size: the data set's own defaults (pixels, count, images), if it has any.
         hyp, optimizer: likewise: a hyperparameter YAML (by name, or absolute path) and the name of an optimiser.
     """
@@ -76,6 +67,8 @@ class DatasetConfig(BaseModel):
     val: SplitConfig
     test: SplitConfig | None = None
     names: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    ignore: tuple[Text, ...] = ()
+    nc: Positive | None = None
     imgsz: Positive | None = None
     epochs: Positive | None = None
     batch_size: Positive | None = None
@@ -103,6 +96,16 @@ class DatasetConfig(BaseModel):
                     seen.add(name)
         return names
 
+    def source(self, split: str) -> AnnotationSource:
+        """Where the annotations of a split are, which the data set has."""
+        part: SplitConfig = getattr(self, split)
+        return part.source(self.names, self.path)
+
+    def settings(self, *, legacy: bool = False, roots: bool = False, max_pixels: int = MAX_PIXELS) -> ScanSettings:
+        """What a scan makes of the annotations; see `ScanSettings`."""
+        names = None if self.names is None else tuple(name for name in self.names if name not in self.ignore)
+        return ScanSettings(names, None, self.ignore, legacy=legacy, roots=roots, max_pixels=max_pixels)
+
 
 def load_dataset_config(source: str | Path) -> DatasetConfig:
     """Read a data-set YAML.
@@ -118,20 +121,49 @@ def load_dataset_config(source: str | Path) -> DatasetConfig:
     """
     document = read_yaml(find_dataset_yaml(source), DataError, _FORM)
     file, content = Path(document.origin), document.content
-    for split in _SPLITS:
-        entry = content.get(split)
-        if split in content and not isinstance(entry, dict) and not (split == "test" and entry is None):
-            raise DataError(
-                f"{document.where(split)}: {split}: {entry!r} is not a split; annotations are COCO JSON: write "
-                f"{split}: {_SPLIT_FORM}"
-            )
     if "file" in content:
         raise DataError(f"{document.where('file')}: unknown entry 'file'; delete it")
+    entries = _with_absolute_paths(document, file)
+    splits = {name: _split(document, name, entries["path"]) for name in _SPLITS if content.get(name, ...) is not ...}
+    unread = {key for split in splits.values() if split is not None for key in split.foreign}
+    entries = {key: value for key, value in entries.items() if key not in unread}
+    config = _checked(DatasetConfig, entries | splits | {"file": file}, document)
+    _check_names(document, config)
+    return config
+
+
+def _split(document: Document, name: str, root: Path) -> SplitConfig | None:
+    """One split's entry, checked by its format; None where it is blank and need not be there."""
+    entry = document.content[name]
+    if name == "test" and entry is None:
+        return None
+    kind = format_of(entry, root)
+    if kind is None:
+        raise DataError(f"{document.where(name)}: {name}: {entry!r} is not a split; write {name}: {split_forms()}")
+    return _checked(kind, kind.as_map(entry), document, name, root=root)
+
+
+def _check_names(document: Document, config: DatasetConfig) -> None:
+    """Refuses a data set whose annotations are numbers of names that are not there, or not as many as `nc` says."""
+    parts = [part for part in (config.train, config.val, config.test) if part is not None]
+    if config.names is None and any(part.needs_names for part in parts):
+        raise DataError(
+            f"{config.file}: 'names' is missing; list the classes in the order of their numbers: names: [cat, dog]"
+        )
+    if config.nc is not None and config.names is None:
+        raise DataError(f"{document.where('nc')}: unknown entry 'nc'; {_HINTS['nc']}")
+    if config.names is not None and config.nc not in (None, len(config.names)):
+        raise DataError(f"{document.where('nc')}: nc: {config.nc}, but 'names' has {len(config.names)}; correct either")
+
+
+def _checked(kind: type[Checked], values: Any, document: Document, *above: str, root: Path | None = None) -> Checked:
+    """What pydantic makes of some values, or one line that names the entry; `above` are the keys that lead to it."""
     try:
-        return DatasetConfig.model_validate(_with_absolute_paths(document, file) | {"file": file})
+        return kind.model_validate(values, context=root)
     except ValidationError as error:
         problem = first_problem(error)
-        raise DataError(f"{document.where(*problem.location)}: {_describe(problem)}") from None
+        problem = problem._replace(location=(*above, *problem.location))
+        raise DataError(f"{document.where(*problem.location)}: {_describe(problem, kind)}") from None
 
 
 def find_dataset_yaml(source: str | Path) -> Path:
@@ -148,7 +180,7 @@ def find_dataset_yaml(source: str | Path) -> Path:
 
 
 def _with_absolute_paths(document: Document, file: Path) -> dict[Any, Any]:
-    """`path` taken from the YAML's folder, and the paths of the splits from `path`; other entries as they are."""
+    """`path` taken from the YAML's folder, and so a recipe where it is a file; other entries as they are."""
     content = document.content
     root = content.get("path", ".")
     if not isinstance(root, str) or not root.strip():
@@ -156,37 +188,23 @@ def _with_absolute_paths(document: Document, file: Path) -> dict[Any, Any]:
         raise DataError(
             f"{where}: path: {root!r} is not a folder; write the data set's root folder, or delete the line"
         )
-    absolute = dict(content, path=_join(file.parent, root))
-    for split in _SPLITS:
-        if isinstance(content.get(split), dict):
-            absolute[split] = {
-                key: _join(absolute["path"], value) if isinstance(value, str) and value.strip() else value
-                for key, value in content[split].items()
-            }
+    absolute = dict(content, path=join(file.parent, root))
     hyp = content.get("hyp")
-    if isinstance(hyp, str) and _join(file.parent, hyp).is_file():
-        absolute["hyp"] = str(_join(file.parent, hyp))
+    if isinstance(hyp, str) and join(file.parent, hyp).is_file():
+        absolute["hyp"] = str(join(file.parent, hyp))
     return absolute
 
 
-def _join(base: Path, path: str) -> Path:
-    try:
-        return (base / Path(path).expanduser()).resolve()
-    except RuntimeError:  # ~user of an unknown user
-        return base / path
-
-
-def _describe(problem: Problem) -> str:
+def _describe(problem: Problem, kind: type[BaseModel]) -> str:
     """The mistake and its remedy, without the place."""
     key = str(problem.location[-1])
     if problem.is_unknown:
         if key in _HINTS and len(problem.location) == 1:
             return f"unknown entry '{key}'; {_HINTS[key]}"
-        fields = SplitConfig.model_fields if len(problem.location) > 1 else DatasetConfig.model_fields
-        allowed = [name for name in fields if name != "file"]
+        allowed = [name for name in kind.model_fields if name != "file"]
         known = f"known are {', '.join(allowed)}"
         return f"unknown entry '{problem.entry}'; {did_you_mean(key, allowed, known)}"
     if problem.is_missing:
-        form = f"write {key}: {_SPLIT_FORM}" if key in _SPLITS else f"a split is {_SPLIT_FORM}"
+        form = f"a split is {kind.form}" if issubclass(kind, SplitConfig) else f"write {key}: {split_forms()}"
         return f"'{problem.entry}' is missing; {form}"
     return problem.sentence()

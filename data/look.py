@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.coco.records import CocoSplit, load_coco
+from data.coco.records import CocoSplit, load_split
 from data.config import DatasetConfig, load_dataset_config
 
 
@@ -25,12 +25,9 @@ def load_splits(config: DatasetConfig) -> dict[str, CocoSplit]:
     """The splits that a data set has, by name; all have the classes of the training's.
 
     Raises:
-        DataError: see `load_coco`.
+        DataError: see `load_split`.
     """
-    train = load_coco(config.train.annotations, config.train.images, names=config.names)
-    splits = {"train": train}
-    for name in ("val", "test"):
-        part = getattr(config, name)
-        if part is not None:
-            splits[name] = load_coco(part.annotations, part.images, names=config.names, like=train)
-    return splits
+    settings = config.settings()
+    train = load_split(config.source("train"), settings)
+    others = [name for name in ("val", "test") if getattr(config, name) is not None]
+    return {"train": train} | {name: load_split(config.source(name), settings, like=train) for name in others}

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from data.coco.records import CocoSplit, load_coco
+from data.coco.records import CocoSplit
+from data.coco.records import load_split as load_annotations
 from data.config import DatasetConfig, load_dataset_config
 from data.loading.loader import build_loader
 from engine.device import Compute, precision_of, select_device
@@ -89,20 +90,14 @@ def load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -
     part = getattr(config, options.task)
     if part is None:
         raise EngineError(f"{config.file}: has no '{options.task}' split; add one, or choose another --task")
-    split = load_coco(
-        part.annotations,
-        part.images,
-        names=config.names,
-        like=detector.classes,
-        max_pixels=options.max_pixels,
-        strict=options.strict,
-    )
-    known = {*detector.classes.names}
-    if config.names is None:
+    settings = config.settings(max_pixels=options.max_pixels)
+    split = load_annotations(config.source(options.task), settings, like=detector.classes, strict=options.strict)
+    known, names = {*detector.classes.names}, settings.names
+    if names is None:
         unknown, missing = {name for name, number in split.unused.items() if number}, {*split.absent}
     else:
-        unknown, missing = {*config.names} - known, known - {*config.names}
-    if not unknown and (config.names is None or not missing):
+        unknown, missing = {*names} - known, known - {*names}
+    if not unknown and (names is None or not missing):
         return split
     difference = "; ".join(
         f"{what} {', '.join(sorted(names)[:3])}{' ...' if len(names) > 3 else ''}"

@@ -18,7 +18,7 @@ from files.arrays import DamagedArraysError, StoredArrays, read_arrays, write_ar
 from files.atomic import LEFTOVER_AGE_S, remove_leftovers
 from files.cache import cache_folder
 
-_VERSION = 3
+_VERSION = 4
 
 
 def read_scan(key: str) -> StoredArrays | None:

@@ -7,31 +7,49 @@ from pathlib import Path
 
 import numpy as np
 
+from data.coco.source import ScanSettings
 from data.coco.tables import CocoTables
 from data.errors import DataError
 from files.classes import Classes
 from files.hints import did_you_mean
 
 
-def chosen_classes(tables: CocoTables, names: Sequence[str] | None, annotations: Path) -> Classes:
-    """All categories by ascending id, or those of `names` in its order.
+def chosen_classes(tables: CocoTables, settings: ScanSettings, annotations: Path) -> Classes:
+    """The classes that are asked for, with the ids of this file; else all categories by ascending id.
+
+    Categories to be ignored are no classes. Neither, where none is asked for by name, is one without boxes that only
+    stands above others, such as the root that Roboflow writes.
 
     Raises:
-        DataError: the file lacks one of `names`.
+        DataError: the file lacks one of the names, or no class is left.
     """
-    ids = _ids(tables)
+    if settings.classes is not None:
+        return _shared_classes(tables, settings.classes)
+    ids = tables.categories()
+    names = settings.names
     if names is None:
-        names = tuple(sorted(ids, key=ids.__getitem__))
-    for name in names:
-        if name not in ids:
-            hint = did_you_mean(name, ids, f"it has {_some(ids)}")
-            raise DataError(f"{annotations}: there is no category {name!r}, which 'names' asks for; {hint}")
+        bare = set() if settings.roots else tables.roots & _without_boxes(tables)
+        names = tuple(name for name in sorted(ids, key=ids.__getitem__) if name not in bare) or tuple(ids)
+    for asking, wanted in (("names", names), ("ignore", settings.ignore)):
+        for name in wanted:
+            if name not in ids:
+                hint = did_you_mean(name, ids, f"it has {_some(ids)}")
+                raise DataError(f"{annotations}: there is no category {name!r}, which '{asking}' asks for; {hint}")
+    names = tuple(name for name in names if name not in settings.ignore)
+    if not names:
+        raise DataError(f"{annotations}: no class is left beside those of 'ignore'; take one off that list")
     return Classes.of(names, (ids[name] for name in names))
 
 
-def shared_classes(tables: CocoTables, classes: Classes) -> Classes:
+def _without_boxes(tables: CocoTables) -> set[str]:
+    """The names of categories that no annotation is of."""
+    used = np.isin(tables.category_ids, tables.annotation_categories)  # (K,)
+    return {name for name, is_used in zip(tables.category_names, used.tolist(), strict=True) if not is_used}
+
+
+def _shared_classes(tables: CocoTables, classes: Classes) -> Classes:
     """`classes` with the ids of this file. A category that it lacks keeps its id where that is free, else gets one."""
-    ids = _ids(tables)
+    ids = tables.categories()
     taken = set(ids.values())
     own: list[int] = []
     for name, elsewhere in zip(classes.names, classes.ids, strict=True):
@@ -43,12 +61,12 @@ def shared_classes(tables: CocoTables, classes: Classes) -> Classes:
     return Classes.of(classes.names, own)
 
 
-def unused_categories(tables: CocoTables, classes: Classes) -> Mapping[str, int]:
-    """The file's categories that are not among the classes, and how many annotations each has."""
-    known = set(classes.names)
+def unused_categories(tables: CocoTables, classes: Classes, ignore: Sequence[str] = ()) -> Mapping[str, int]:
+    """The file's categories that are neither classes nor to be ignored, and how many annotations each has."""
+    known = {*classes.names, *ignore}
     return {
         name: int((tables.annotation_categories == number).sum())
-        for name, number in _ids(tables).items()
+        for name, number in tables.categories().items()
         if name not in known
     }
 
@@ -60,10 +78,6 @@ def labels_of(categories: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
     position = np.searchsorted(np.asarray(class_ids)[order], categories).clip(max=len(class_ids) - 1)  # (N,)
     labels = order[position]  # (N,): the right class, or that of the next greater id
     return np.where(np.asarray(class_ids)[labels] == categories, labels, -1).astype(np.int64)  # (N,)
-
-
-def _ids(tables: CocoTables) -> dict[str, int]:
-    return dict(zip(tables.category_names, tables.category_ids.tolist(), strict=True))
 
 
 def _some(names: Iterable[str], limit: int = 8) -> str:

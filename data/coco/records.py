@@ -1,4 +1,4 @@
-"""COCO annotations as a split: one record per image, classes 0..nc-1, boxes cleaned, an account of what was dropped.
+"""Annotations as a split: one record per image, classes 0..nc-1, boxes cleaned, an account of what was dropped.
 
 Boxes that cannot be trained on are dropped and counted, and so are images whose files are broken, as long as these are
 few. What is wrong with the file's structure, or contradicts its images, is an error: nobody could say what was meant.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import numpy as np
 
 from data.coco.boxes import CLIPPED, clean_boxes, counts, normalised
 from data.coco.cache import read_scan, scan_file, write_scan
-from data.coco.categories import chosen_classes, labels_of, shared_classes, unused_categories
+from data.coco.categories import chosen_classes, labels_of, unused_categories
 from data.coco.scan import ImageEntry, check_images, files_fingerprint, fingerprint
+from data.coco.source import AnnotationSource, CocoFile, ScanSettings
 from data.coco.split import CocoSplit, ImageRecord, Records, ScanReport
-from data.coco.tables import CocoTables, parse_coco, read_coco_bytes
+from data.coco.tables import CocoTables
 from data.coco.tolerance import check_unusable
 from data.coco.truth import Annotations
 from data.errors import DataError
@@ -29,7 +30,7 @@ from files.words import count
 
 log = logging.getLogger(__name__)
 
-__all__ = ["CocoSplit", "ImageRecord", "ScanReport", "load_coco"]
+__all__ = ["CocoSplit", "ImageRecord", "ScanReport", "load_coco", "load_split"]
 
 _TABLE = tuple(field.name for field in fields(Annotations) if field.name != "boxes_xyxy")  # the records have these
 
@@ -63,24 +64,44 @@ def load_coco(
     Raises:
         DataError: one line that names the file, the entry and the remedy.
     """
-    annotations, images = Path(annotations), Path(images).absolute()
-    content = read_coco_bytes(annotations)
-    if not images.is_dir():
-        raise DataError(f"{images}: no such folder of images; correct 'images' in the data-set YAML")
-    shared = like.classes if isinstance(like, CocoSplit) else like
-    others_may_come = names is not None or not isinstance(like, CocoSplit)
-    names = tuple(names) if names is not None and shared is None else None
-    choice = repr((names, shared and (shared.names, shared.ids), legacy, max_pixels)).encode(errors="surrogatepass")
-    key = fingerprint(content, str(images).encode(errors="surrogateescape"), choice)
-    split = _from_cache(key, annotations, images) if cache else None
+    settings = ScanSettings(None if names is None else tuple(names), legacy=legacy, max_pixels=max_pixels)
+    source = CocoFile(Path(annotations), Path(images).absolute())
+    return load_split(source, settings, like=like, cache=cache, strict=strict)
+
+
+def load_split(
+    source: AnnotationSource,
+    settings: ScanSettings | None = None,
+    *,
+    like: CocoSplit | Classes | None = None,
+    cache: bool = True,
+    strict: bool = False,
+) -> CocoSplit:
+    """Read and check annotations of any format and their images. Broken image files are named, and left out.
+
+    Args:
+        source: the annotations.
+        settings: what to make of them; of a second split, the first one's.
+        like, cache, strict: see `load_coco`.
+
+    Raises:
+        DataError: one line that names the file, the entry and the remedy.
+    """
+    settings = settings or ScanSettings()
+    others_may_come = settings.names is not None or not isinstance(like, CocoSplit)
+    if like is not None:
+        settings = replace(settings, names=None, classes=like.classes if isinstance(like, CocoSplit) else like)
+    reading = source.read()
+    key = fingerprint(reading.state, str(source.images).encode(errors="surrogateescape"), settings.text())
+    split = _from_cache(key, source) if cache else None
     if split is None:
-        split, arrays = _scan(content, annotations, images, names, shared, legacy, max_pixels)
+        split, arrays = _scan(reading.tables(settings.legacy), source, settings)
         if cache:
-            write_scan(key, arrays, _facts(split, Records(arrays, images)))
+            write_scan(key, arrays, _facts(split, Records(arrays, source.images)))
             # From now on as every later run has it: mapped, where the cache could be written.
-            split = _from_cache(key, annotations, images) or split
+            split = _from_cache(key, source) or split
     broken = tuple(split.report.broken.values())
-    check_unusable(broken, split.report.images + len(broken), annotations, strict=strict)
+    check_unusable(broken, split.report.images + len(broken), source.file, strict=strict)
     for what in broken:
         log.warning("%s. It is left out", what)
     if isinstance(like, CocoSplit) and not others_may_come:
@@ -89,32 +110,28 @@ def load_coco(
 
 
 def _scan(
-    content: bytes,
-    annotations: Path,
-    images: Path,
-    names: tuple[str, ...] | None,
-    shared: Classes | None,
-    legacy: bool,
-    max_pixels: int,
+    tables: CocoTables, source: AnnotationSource, settings: ScanSettings
 ) -> tuple[CocoSplit, dict[str, np.ndarray]]:
-    """Reads and checks the file and its images, without the cache; the split, and the arrays that it lies in."""
-    tables = parse_coco(content, annotations, legacy=legacy)
-    classes = chosen_classes(tables, names, annotations) if shared is None else shared_classes(tables, shared)
+    """Checks the annotations and their images, without the cache; the split, and the arrays that it lies in."""
+    file = source.file
+    classes = chosen_classes(tables, settings, file)
     columns = zip(
         tables.image_ids.tolist(), tables.file_names, tables.widths.tolist(), tables.heights.tolist(), strict=True
     )
-    entries = [ImageEntry(number, name, images / name, width, height) for number, name, width, height in columns]
-    broken = check_images(entries, annotations, max_pixels=max_pixels)
+    entries = [ImageEntry(number, name, source.images / name, width, height) for number, name, width, height in columns]
+    broken, sizes = check_images(entries, file, max_pixels=settings.max_pixels)
     if len(broken) == len(entries):
-        raise DataError(f"{broken[0]} (no image of {annotations.name} can be used)")
-    tables = tables.without_images(broken)
-    table, changes = _table(tables, classes, annotations, legacy)
-    arrays = _arrays(tables, table)
-    report = _report(table, changes, arrays)
+        raise DataError(f"{broken[0]} (no image of {file.name} can be used)")
+    whole = [index for index in range(len(entries)) if index not in broken]
+    tables = tables.without_images(broken).with_sizes(sizes[whole])
+    cleaned = _clean(tables, classes, file, settings)
+    arrays = _arrays(tables, cleaned)
+    report = _report(cleaned, tables, arrays)
     report = replace(report, broken={str(entries[index].path): why for index, why in broken.items()})
-    unused = unused_categories(tables, classes)
+    unused = unused_categories(tables, classes, settings.ignore)
     absent = tuple(name for name in classes.names if name not in tables.category_names)
-    return CocoSplit(Records(arrays, images), classes, annotations, report, unused, absent, table), arrays
+    records = Records(arrays, source.images)
+    return CocoSplit(records, classes, file, report, unused, absent, cleaned.table), arrays
 
 
 def _check_known(split: CocoSplit, like: CocoSplit) -> None:
@@ -128,22 +145,37 @@ def _check_known(split: CocoSplit, like: CocoSplit) -> None:
         )
 
 
-def _table(
-    tables: CocoTables, classes: Classes, annotations: Path, legacy: bool
-) -> tuple[Annotations, tuple[int, Mapping[str, int]]]:
-    """Cleans the boxes; M images, A annotations, of which N are of the classes and n are kept.
+@dataclass(frozen=True, eq=False)
+class _Cleaned:
+    """What the boxes came to.
 
-    Also how many boxes were clipped, and how many dropped by reason.
+    Attributes:
+        table: the annotations of the classes.
+        regions_xyxy (r, 4) float32: regions in which nothing is right or wrong, pixels, ordered by image.
+        region_images (r,) int64: the index of each one's image.
+        outcomes (A,) uint8: what became of all boxes, indices into `data.coco.boxes.OUTCOMES`.
+        derived: how many usable boxes follow from a mask or an outline.
     """
-    # Annotations name their image by id. `owner` is its index, found by a search in the sorted ids.
-    image_order = np.argsort(tables.image_ids, kind="stable")  # (M,)
-    owner = image_order[np.searchsorted(tables.image_ids, tables.annotation_images, sorter=image_order)]  # (A,)
-    labels = labels_of(tables.annotation_categories, classes.ids)  # (A,)
+
+    table: Annotations
+    regions_xyxy: np.ndarray
+    region_images: np.ndarray
+    outcomes: np.ndarray
+    derived: int
+
+
+def _clean(tables: CocoTables, classes: Classes, file: Path, settings: ScanSettings) -> _Cleaned:
+    """Cleans the boxes; M images, A annotations, of which N are of the classes, n of these kept, and r are regions."""
+    owner = tables.owners()  # (A,)
+    ignored_ids = [number for name, number in tables.categories().items() if name in settings.ignore]
+    region = np.isin(tables.annotation_categories, ignored_ids)  # (A,)
+    labels = np.where(region, -1, labels_of(tables.annotation_categories, classes.ids))  # (A,)
     limits = np.stack((tables.widths, tables.heights), 1)[owner].astype(np.float64)  # (A, 2)
-    if not legacy:
-        _refuse_fractions(tables, limits, annotations)
+    if not (settings.legacy or tables.fractions):
+        _refuse_fractions(tables, limits, file)
     groups = np.column_stack((owner, labels, tables.crowd | tables.ignored))  # (A, 3)
-    corners, outcomes = clean_boxes(tables.boxes_xywh, limits, groups, labels >= 0, drop_repeated=not legacy)
+    used = (labels >= 0) | region  # (A,)
+    corners, outcomes = clean_boxes(tables.boxes_xywh, limits, groups, used, drop_repeated=not settings.legacy)
     rows = np.flatnonzero(labels >= 0)  # (N,)
     # Ordered by image. A stable sort keeps the file's order among the boxes of one image.
     rows = rows[np.argsort(owner[rows], kind="stable")]  # (N,)
@@ -154,7 +186,10 @@ def _table(
         kept=kept,
         boxes_xyxy=corners[rows[kept]].astype(np.float32),
     )
-    return table, counts(outcomes)
+    regions = np.flatnonzero(region & (outcomes <= CLIPPED))  # (r,)
+    regions = regions[np.argsort(owner[regions], kind="stable")]  # (r,)
+    derived = int(tables.derived[rows[kept]].sum())
+    return _Cleaned(table, corners[regions].astype(np.float32), owner[regions], outcomes, derived)
 
 
 def _refuse_fractions(tables: CocoTables, limits: np.ndarray, annotations: Path) -> None:
@@ -170,8 +205,9 @@ def _refuse_fractions(tables: CocoTables, limits: np.ndarray, annotations: Path)
         )
 
 
-def _arrays(tables: CocoTables, table: Annotations) -> dict[str, np.ndarray]:
+def _arrays(tables: CocoTables, cleaned: _Cleaned) -> dict[str, np.ndarray]:
     """What a split consists of, as arrays: see `Records`, and the columns of the table."""
+    table = cleaned.table
     names = [name.encode(errors="surrogateescape") for name in tables.file_names]
     kept = table.kept  # (n,)
     return {
@@ -185,15 +221,18 @@ def _arrays(tables: CocoTables, table: Annotations) -> dict[str, np.ndarray]:
         "boxes_xyxy": table.boxes_xyxy,
         "box_labels": table.labels[kept],
         "box_crowd": table.crowd[kept] | table.ignored[kept],
+        "region_bounds": np.searchsorted(cleaned.region_images, np.arange(len(names) + 1)).astype(np.int64),
+        "regions_xyxy": cleaned.regions_xyxy,
         **{f"table_{name}": getattr(table, name) for name in _TABLE},
     }
 
 
-def _report(table: Annotations, changes: tuple[int, Mapping[str, int]], arrays: Mapping[str, np.ndarray]) -> ScanReport:
-    """Counts what was kept; `changes` is how many boxes were clipped, and dropped by reason."""
+def _report(cleaned: _Cleaned, tables: CocoTables, arrays: Mapping[str, np.ndarray]) -> ScanReport:
+    """Counts what was kept, clipped and dropped."""
+    table = cleaned.table
     crowd, ignored = table.crowd[table.kept], table.ignored[table.kept]  # (n,)
     limits = np.stack((arrays["widths"], arrays["heights"]), 1)[table.images]  # (N, 2)
-    clipped, dropped = changes
+    clipped, dropped = counts(cleaned.outcomes)
     return ScanReport(
         images=len(arrays["image_ids"]),
         boxes=len(table.kept),
@@ -202,7 +241,9 @@ def _report(table: Annotations, changes: tuple[int, Mapping[str, int]], arrays: 
         clipped=clipped,
         dropped=dropped,
         ignored=int((ignored & ~crowd).sum()),
-        notes=_notes(table, limits),
+        regions=len(cleaned.regions_xyxy),
+        derived=cleaned.derived,
+        notes=(*tables.notes, *(() if tables.fractions else _notes(table, limits))),
     )
 
 
@@ -231,7 +272,7 @@ def _facts(split: CocoSplit, records: Records) -> dict[str, Any]:
     }
 
 
-def _from_cache(key: str, annotations: Path, images: Path) -> CocoSplit | None:
+def _from_cache(key: str, source: AnnotationSource) -> CocoSplit | None:
     """The split as an earlier scan left it; None if there is none or a file has changed since."""
     stored = read_scan(key)
     if stored is None:
@@ -240,10 +281,10 @@ def _from_cache(key: str, annotations: Path, images: Path) -> CocoSplit | None:
     table = Annotations(**{name: arrays[f"table_{name}"] for name in _TABLE}, boxes_xyxy=arrays["boxes_xyxy"])
     report = ScanReport(**{**facts["report"], "notes": tuple(facts["report"]["notes"])})
     classes = Classes.of(facts["names"], facts["category_ids"])
-    records = Records(arrays, images, (scan_file(key), stored.digest))
+    records = Records(arrays, source.images, (scan_file(key), stored.digest))
     if _fingerprint(records, report) != facts["files"]:
         return None
-    return CocoSplit(records, classes, annotations, report, facts["unused"], tuple(facts["absent"]), table)
+    return CocoSplit(records, classes, source.file, report, facts["unused"], tuple(facts["absent"]), table)
 
 
 def _fingerprint(records: Records, report: ScanReport) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from data.errors import DataError, ImageError
 from data.media.image import check_image, stored_size
 from data.media.limits import MAX_PIXELS
@@ -19,7 +21,7 @@ from files.words import count
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image as the annotation file describes it: id, name there, file, width and height in pixels."""
+    """An image as the annotation file describes it: id, name there, file, width and height in pixels, 0 if unknown."""
 
     image_id: int
     file_name: str
@@ -28,11 +30,14 @@ class ImageEntry:
     height: int
 
 
-def check_images(entries: Sequence[ImageEntry], annotations: Path, *, max_pixels: int = MAX_PIXELS) -> dict[int, str]:
+def check_images(
+    entries: Sequence[ImageEntry], annotations: Path, *, max_pixels: int = MAX_PIXELS
+) -> tuple[dict[int, str], np.ndarray]:
     """Look at the headers and the ends of all image files.
 
     Returns:
-        What is wrong with each broken file, in one line, by the index of its entry.
+        What is wrong with each broken file, in one line, by the index of its entry; and width and height of each file
+        `(n, 2)` int64 as displayed, 0 of the broken ones.
 
     Raises:
         DataError: a file is not there, or has not the size that the annotation file says: then nobody could say which
@@ -47,14 +52,16 @@ def check_images(entries: Sequence[ImageEntry], annotations: Path, *, max_pixels
         more = len(problems) - 1
         also = f" ({count(more, 'more image')} of {annotations.name} cannot be used either)" if more else ""
         raise DataError(problems[0] + also)
-    return {index: finding.broken for index, finding in enumerate(findings) if finding.broken}
+    broken = {index: finding.broken for index, finding in enumerate(findings) if finding.broken}
+    return broken, np.array([finding.size_wh for finding in findings], np.int64).reshape(-1, 2)
 
 
 class _Finding(NamedTuple):
-    """What is wrong with an image, "" for nothing: its file is broken, or contradicts the annotation file."""
+    """What is wrong with an image, "" for nothing: its file is broken, or contradicts the annotation file; its size."""
 
     broken: str = ""
     contradiction: str = ""
+    size_wh: tuple[int, int] = (0, 0)
 
 
 def _look(entry: ImageEntry, annotations: Path, max_pixels: int) -> _Finding:
@@ -64,18 +71,19 @@ def _look(entry: ImageEntry, annotations: Path, max_pixels: int) -> _Finding:
             why = f"{where} is not in {_folder(entry)}; copy it there, or correct the folder or file_name"
             return _Finding(contradiction=why)
         check_image(entry.path, max_pixels)
-        stored = stored_size(entry.path, max_pixels)
+        height, width, turned = stored_size(entry.path, max_pixels)
     except ImageError as error:
         return _Finding(broken=str(error))
     except (OSError, ValueError) as error:  # names that are too long, or hold a zero character
         return _Finding(contradiction=f"{where}: {' '.join(str(error).split())}; correct file_name")
-    return _Finding(contradiction=_other_size(entry, where, *stored))
+    displayed = (height, width) if turned else (width, height)
+    return _Finding(contradiction=_other_size(entry, where, height, width, turned), size_wh=displayed)
 
 
 def _other_size(entry: ImageEntry, where: str, height: int, width: int, turned: bool) -> str:
     """How the size in the annotation file differs from the file's; "" where it does not."""
     displayed = (height, width) if turned else (width, height)
-    if (entry.width, entry.height) == displayed:
+    if (entry.width, entry.height) in (displayed, (0, 0)):
         return ""
     if turned and (entry.width, entry.height) == (width, height):
         return (

@@ -29,6 +29,8 @@ class ScanReport:
         broken: image files that were left out, and what is wrong with each, in one line.
         ignored: boxes, no crowds, that the file marks with `"ignore": 1`; they are treated as crowds.
         notes: what a person ought to look at, a sentence each.
+        regions: boxes of categories to be ignored: in them, nothing is right or wrong.
+        derived: usable boxes that are not stated, and follow from a mask or an outline.
     """
 
     images: int
@@ -40,6 +42,8 @@ class ScanReport:
     broken: Mapping[str, str] = field(default_factory=dict)
     ignored: int = 0
     notes: tuple[str, ...] = ()
+    regions: int = 0
+    derived: int = 0
 
     @property
     def objects(self) -> int:
@@ -53,6 +57,10 @@ class ScanReport:
         notes += [f"{self.crowd} crowd"] if self.crowd else []
         notes += [f"{self.ignored} to be ignored"] if self.ignored else []
         text += f" ({', '.join(notes)})" if notes else ""
+        if self.derived:
+            text += f"; {count(self.derived, 'box follows from its outline', 'boxes follow from their outlines')}"
+        if self.regions:
+            text += f"; {count(self.regions, 'region')} to ignore"
         if self.broken:
             text += f"; {count(len(self.broken), 'broken image')} left out"
         if self.clipped:
@@ -78,6 +86,7 @@ class ImageRecord:
         boxes_xyxy (n, 4) float32: corners in pixels, inside the image.
         labels (n,) int64: classes 0..nc-1.
         crowd (n,) bool: the box stands for a group, or is to be ignored.
+        regions_xyxy (r, 4) float32: regions of no class in which nothing is right or wrong, pixels, inside the image.
     """
 
     image_id: int
@@ -87,6 +96,7 @@ class ImageRecord:
     boxes_xyxy: np.ndarray
     labels: np.ndarray
     crowd: np.ndarray
+    regions_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 class Records(Sequence[ImageRecord]):
@@ -95,7 +105,7 @@ class Records(Sequence[ImageRecord]):
     Args:
         arrays: `image_ids`, `widths`, `heights` (M,); `name_bytes`, the file names one after the other, and
             `name_ends` (M,); `bounds` (M + 1,), the rows of image i are bounds[i] to bounds[i + 1] of `boxes_xyxy`,
-            `box_labels` and `box_crowd`.
+            `box_labels` and `box_crowd`; `region_bounds` (M + 1,), likewise, of `regions_xyxy`.
         folder: what the file names are relative to.
         source: file and digest that the arrays are mapped from. Then another process gets these instead of a copy.
     """
@@ -116,6 +126,7 @@ class Records(Sequence[ImageRecord]):
         index = range(len(self))[index]  # negative ones count from the end; others out of range raise IndexError
         arrays = self._arrays
         rows = slice(*arrays["bounds"][index : index + 2].tolist())
+        regions = slice(*arrays["region_bounds"][index : index + 2].tolist())
         return ImageRecord(
             image_id=int(arrays["image_ids"][index]),
             path=self._folder / self._name(index),
@@ -124,6 +135,7 @@ class Records(Sequence[ImageRecord]):
             boxes_xyxy=arrays["boxes_xyxy"][rows],
             labels=arrays["box_labels"][rows],
             crowd=arrays["box_crowd"][rows],
+            regions_xyxy=arrays["regions_xyxy"][regions],
         )
 
     def paths(self) -> Iterator[Path]:

@@ -32,6 +32,12 @@ class CocoTables:
         areas (N,) float64: as stated (of a mask, often), square pixels; nan where none or nonsense is stated.
         crowd (N,) bool: `iscrowd`.
         ignored (N,) bool: `ignore`.
+        derived (N,) bool: the box was not stated, and follows from a mask or an outline.
+        fractions: the file states boxes in fractions of their image; `with_sizes` makes pixels of them.
+        roots: names of categories that others name as the one above them.
+        notes: what a person ought to look at, a sentence each.
+
+    An image whose width and height are 0 has those of its file.
     """
 
     image_ids: np.ndarray
@@ -47,6 +53,28 @@ class CocoTables:
     areas: np.ndarray
     crowd: np.ndarray
     ignored: np.ndarray
+    derived: np.ndarray
+    fractions: bool = False
+    roots: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def with_sizes(self, sizes_wh: np.ndarray) -> CocoTables:
+        """The same with the sizes `(I, 2)` of the image files, where none are stated; and all boxes in pixels."""
+        sizes = np.stack((self.widths, self.heights), 1)  # (I, 2)
+        sizes = np.where(sizes > 0, sizes, sizes_wh)
+        boxes = self.boxes_xywh
+        if self.fractions:
+            boxes = boxes * np.tile(sizes[self.owners()], 2)  # (N, 4)
+        return replace(self, widths=sizes[:, 0], heights=sizes[:, 1], boxes_xywh=boxes)
+
+    def categories(self) -> dict[str, int]:
+        """Name to id."""
+        return dict(zip(self.category_names, self.category_ids.tolist(), strict=True))
+
+    def owners(self) -> np.ndarray:
+        """`(N,)` int64: the index of each annotation's image."""
+        order = np.argsort(self.image_ids, kind="stable")  # (I,)
+        return order[np.searchsorted(self.image_ids, self.annotation_images, sorter=order)]  # (N,)
 
     def without_images(self, rows: Collection[int]) -> CocoTables:
         """The same without some of the images (row numbers) and their annotations."""
@@ -68,6 +96,7 @@ class CocoTables:
             areas=self.areas[boxes],
             crowd=self.crowd[boxes],
             ignored=self.ignored[boxes],
+            derived=self.derived[boxes],
         )
 
 
@@ -129,6 +158,8 @@ def parse_coco(content: bytes, file: Path, *, legacy: bool = False) -> CocoTable
         areas=annotations.areas("area"),
         crowd=annotations.flags("iscrowd"),
         ignored=np.zeros(len(annotation_ids), bool) if legacy else annotations.flags("ignore"),
+        derived=np.zeros(len(annotation_ids), bool),
+        roots=categories.roots(),
     )
 
 
@@ -235,6 +266,11 @@ class _Table:
             if name not in kept or used[index]:
                 kept[name] = index
         return np.array(sorted(kept.values()), np.int64)
+
+    def roots(self) -> frozenset[str]:
+        """The names that categories give as the one above them, other than their own."""
+        above = ((row.get("supercategory"), row["name"]) for row in self.rows)
+        return frozenset(name for name, own in above if isinstance(name, str) and name != own)
 
     def distinct_files(self, key: str) -> None:
         """Refuse two images that are one file: each would teach the other's objects as background."""

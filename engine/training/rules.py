@@ -15,6 +15,7 @@ from engine.options import TrainOptions
 
 ALLOWED = {
     "bias_warmup": ("unstated", "all"),
+    "categories": ("leaves", "all"),
     "interpolation": ("linear", "area"),
     "level_balance": ("stride", "position"),
     "truth": ("scan", "file"),
@@ -30,6 +31,8 @@ class Rules:
         bias_warmup: which biases start at `warmup_bias_lr` and come down from there: "all", or "unstated", those for
             which no block states a rate factor. The others warm up from 0 as kernels do. The high rate is for the
             biases of a head that has to learn how rare objects are.
+        categories: which categories are classes where none is asked for by name: "leaves", not those without boxes that
+            only stand above others, or "all".
         interpolation: how validation pictures shrink, "linear" or "area"; see `data.loading.dataset.SHRINKING`.
         level_balance: whether a loss weighs the head's levels by their "stride", or by their "position", as if the
             finest always stood first.
@@ -39,6 +42,7 @@ class Rules:
     """
 
     bias_warmup: str = ALLOWED["bias_warmup"][0]
+    categories: str = ALLOWED["categories"][0]
     interpolation: str = ALLOWED["interpolation"][0]
     level_balance: str = ALLOWED["level_balance"][0]
     truth: str = ALLOWED["truth"][0]
@@ -52,7 +56,9 @@ class Rules:
     def before_they_were_stored(cls, options: TrainOptions) -> Rules:
         """Those of a training with these options that began before any rule was kept."""
         bias_warmup = "unstated" if began_from_kernels(options) else "all"
-        return cls(bias_warmup=bias_warmup, interpolation="area", level_balance="position", truth="file")
+        return cls(
+            bias_warmup=bias_warmup, categories="all", interpolation="area", level_balance="position", truth="file"
+        )
 
     def gains(self) -> dict[str, float]:
         """What a head's criterion must know of them, beside its hyperparameters."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data.coco.records import CocoSplit, load_coco
+from data.coco.records import CocoSplit, load_split
 from data.config import DatasetConfig
 from data.loading.loader import build_loader
 from engine.errors import EngineError
@@ -125,18 +125,14 @@ def load_splits(dataset: DatasetConfig, options: TrainOptions, rules: Rules) -> 
     """Training and validation split, the second with the classes of the first.
 
     Raises:
-        DataError: see `load_coco`.
+        DataError: see `load_split`.
         EngineError: there is no box to learn from.
     """
-    load = partial(
-        load_coco,
-        names=dataset.names,
-        legacy=rules.truth == "file",
-        max_pixels=options.max_pixels,
-        strict=options.strict,
+    settings = dataset.settings(
+        legacy=rules.truth == "file", roots=rules.categories == "all", max_pixels=options.max_pixels
     )
-    train = load(dataset.train.annotations, dataset.train.images)
-    val = load(dataset.val.annotations, dataset.val.images, like=train)
+    train = load_split(dataset.source("train"), settings, strict=options.strict)
+    val = load_split(dataset.source("val"), settings, like=train, strict=options.strict)
     report = train.report
     if not (report.boxes if rules.truth == "file" else report.objects):
         crowds = f" ({report.boxes} are crowds, or to be ignored)" if report.boxes else ""

@@ -94,7 +94,17 @@ def test_shipped_configs_are_found_by_bare_name(few_demo_pictures: None, cache_f
         (GOOD.replace("path: set", "path: [a]"), ["path", "['a']"]),
         (
             "train: images/train\nval: images/val\nnc: 2",
-            ["train: 'images/train'", "COCO JSON", "annotations: FILE.json"],
+            ["'names' is missing", "names: [cat, dog]"],
+        ),
+        ("train: 5\nval: images/val", ["line 1: train: 5 is not a split", "annotations: FILE.json} or FOLDER"]),
+        ("train:\nval: images/val", ["line 1: train: None is not a split"]),
+        ("train: ''\nval: images/val\nnames: [a]", ["line 1: train.images.0: is empty"]),
+        ("train: [1]\nval: images/val\nnames: [a]", ["line 1: train.images.0: 1: input is not a valid path"]),
+        ("train: []\nval: images/val\nnames: [a]", ["line 1: train.images: []: tuple should have at least 1 item"]),
+        ("train: a\nval: b\nnames: [a]\nnc: 2", ["line 4: nc: 2, but 'names' has 1; correct either"]),
+        (
+            GOOD + "download: x",
+            ["unknown entry 'download'", "nothing is downloaded"],
         ),
         ("? [1, 2]\n: x\n" + GOOD, ["YAML syntax"]),
         ("\x00", ["YAML syntax"]),
@@ -119,7 +129,7 @@ def test_mistakes_are_one_line(tmp_path: Path, text: str, words: list[str]) -> N
         ("names:\n  - cat\n  - 3", "line 7: names.1: 3: input should be a valid string"),
         ("test: {images: a, annotations: b, labels: c}", "line 5: unknown entry 'test.labels'; known are images, "),
         ("test:\n  images: a", "line 5: 'test.annotations' is missing; a split is {images"),
-        ("test: images/test", "line 5: test: 'images/test' is not a split"),
+        ("test: 7", "line 5: test: 7 is not a split"),
         ("test: {images: a, images: b}", "line 5: the key 'images' occurs twice"),
     ],
 )

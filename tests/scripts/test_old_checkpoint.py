@@ -58,6 +58,7 @@ def test_it_goes_on_and_ends_as_before(last: Path) -> None:
     assert content["training"]["progress"]["epoch"] == 4
     # From now on it says what it goes by.
     rules = {"bias_warmup": "all", "interpolation": "area", "level_balance": "position", "truth": "file"}
+    rules["categories"] = "all"
     assert content["training"]["rules"] == rules
     assert content["training"]["groups"][0]["names"][0] == "model.1.switch.bias"
     states = {"average": content["model"], "trained": content["training"]["model"]}

@@ -83,7 +83,7 @@ def whispering(loader, model):
 def run(split, model=None, *, imgsz=96, batch_size=2, rect=True, **options):
     model = model or Oracle(len(split.classes))
     loader = build_loader(split, imgsz=imgsz, batch_size=batch_size, rect=rect)
-    options = {"device": CPU, "progress": False, **options}
+    options = {"device": CPU, **options}
     return evaluate(model, whispering(loader, model), CocoEvaluator(split), **options), model
 
 

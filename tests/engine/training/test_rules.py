@@ -16,6 +16,7 @@ from models import build_model
 def test_a_new_training_has_the_current_rules() -> None:
     assert Rules.current().as_dict() == {
         "bias_warmup": "unstated",
+        "categories": "leaves",
         "interpolation": "linear",
         "level_balance": "stride",
         "truth": "scan",
@@ -35,7 +36,9 @@ def test_a_new_training_has_the_current_rules() -> None:
 )
 def test_rules_before_they_were_stored(weights: str, optimizer: str, bias_warmup: str) -> None:
     rules = Rules.before_they_were_stored(TrainOptions(weights=weights, optimizer=optimizer))
-    assert rules == Rules(bias_warmup=bias_warmup, interpolation="area", level_balance="position", truth="file")
+    assert rules == Rules(
+        bias_warmup=bias_warmup, categories="all", interpolation="area", level_balance="position", truth="file"
+    )
 
 
 def test_old_trainings_weigh_levels_by_position() -> None:
@@ -53,14 +56,20 @@ def test_old_trainings_weigh_levels_by_position() -> None:
 
 
 def test_rules_come_back() -> None:
-    for rules in (Rules.current(), Rules("all", "area", "position"), Rules("unstated", "area", truth="file")):
+    for rules in (
+        Rules.current(),
+        Rules("all", "all", "area", "position"),
+        Rules("unstated", "leaves", "area", truth="file"),
+    ):
         assert Rules.stored(rules.as_dict(), TrainOptions(), "last.pt") == rules
 
 
 def test_a_rule_that_is_missing_is_as_it_was() -> None:
     options = TrainOptions(weights="a.pt", optimizer="SGD")
     assert Rules.stored({}, options, "last.pt") == Rules.before_they_were_stored(options)
-    assert Rules.stored({"level_balance": "stride"}, options, "last.pt") == Rules("unstated", "area", "stride", "file")
+    assert Rules.stored({"level_balance": "stride"}, options, "last.pt") == Rules(
+        "unstated", "all", "area", "stride", "file"
+    )
 
 
 @pytest.mark.parametrize(
