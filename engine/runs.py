@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from engine.errors import EngineError
+from files.folder_lock import FolderInUseError, folder_lock
 from files.strict_yaml import read_yaml
 
 OPTIONS = "opt.yaml"
@@ -34,10 +38,47 @@ def next_run_dir(project: str | Path, name: str, exist_ok: bool = False) -> Path
             number += 1
             continue
         except OSError as error:
-            raise EngineError(f"{folder}: cannot be created ({error.strerror}); choose another --project") from None
+            remedy = "a shorter --name" if error.errno == errno.ENAMETOOLONG else "another --project"
+            raise EngineError(f"{folder}: cannot be created ({error.strerror}); choose {remedy}") from None
         if not os.access(folder, os.W_OK):
             raise EngineError(f"{folder}: cannot be written; choose another --project or change its permissions")
         return folder
+
+
+def reserve_run_dir(project: str | Path, name: str, exist_ok: bool, held: ExitStack) -> Callable[[], Path]:
+    """What makes the folder of a run, see `next_run_dir`, and keeps other runs out of it until `held` is closed.
+
+    A folder that is there already is locked at once: whoever would have to wait for another run should know it before
+    the work begins. Nothing is made until the function is called.
+
+    Raises:
+        EngineError: another run writes into the folder.
+    """
+    base = Path(project) / name
+    if exist_ok and base.is_dir():
+        lock_run(base, held)
+        return lambda: next_run_dir(project, name, exist_ok=True)
+
+    def make() -> Path:
+        folder = next_run_dir(project, name, exist_ok)
+        lock_run(folder, held)
+        return folder
+
+    return make
+
+
+def lock_run(folder: Path, held: ExitStack) -> None:
+    """Keeps other runs out of a folder until `held` is closed, or the process ends.
+
+    Raises:
+        EngineError: another run writes into it, or it cannot be written.
+    """
+    try:
+        held.enter_context(folder_lock(folder))
+    except FolderInUseError as owner:
+        raise EngineError(f"{folder}: {owner} writes into it; wait for its end, or choose another --name") from None
+    except OSError as error:
+        raise EngineError(f"{folder}: cannot be written ({error.strerror}); change its permissions") from None
 
 
 def recorded_data(weights: str | Path) -> str:

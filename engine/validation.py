@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -13,12 +14,13 @@ from data.config import DatasetConfig, load_dataset_config
 from data.loading.loader import build_loader
 from engine.device import Compute, precision_of, select_device
 from engine.errors import EngineError
+from engine.faults import faults_told
 from engine.input_size import fit_to_stride
 from engine.metrics.coco import CocoEvaluator
 from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ValOptions
 from engine.report.validation import save_pictures, write_predictions
-from engine.runs import next_run_dir, recorded_data
+from engine.runs import recorded_data, reserve_run_dir
 from models.budget import model_budget
 from models.detector import Detector
 from models.weights.load import load_detector
@@ -34,7 +36,14 @@ def validate(options: ValOptions) -> EvalResult:
 
     Raises:
         InputError: bad input of any kind; the folder is made only after everything has been checked.
+        FaultError: the machine failed, such as a loader's process that was killed.
     """
+    with ExitStack() as held, faults_told():
+        return _validate(options, held)
+
+
+def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
+    make_folder = reserve_run_dir(options.project, options.name, options.exist_ok, held)
     device = select_device(options.device)
     compute = Compute(device, precision_of(device, half=options.half, bf16=options.bf16))
     with model_budget(options.model_budget):
@@ -55,7 +64,7 @@ def validate(options: ValOptions) -> EvalResult:
         workers=options.workers,
         strict=options.strict,
     )
-    folder = next_run_dir(options.project, options.name, options.exist_ok)
+    folder = make_folder()
     _prepare_model(detector, compute, imgsz)
     result = evaluate(
         detector,

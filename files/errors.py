@@ -1,4 +1,4 @@
-"""The error that means bad input, and nothing else does."""
+"""The errors that become one line: bad input, and a machine that fails under a run."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ class InputError(ValueError):
     def __init__(self, message: str = "", *, entry: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.entry = entry
+
+
+class FaultError(RuntimeError):
+    """The machine failed under a run, and no input is to blame: memory, processes, shared memory ran out.
+
+    One line: what failed, what is kept, and the remedy. The commands end with exit code 1.
+    """

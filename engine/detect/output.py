@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +22,7 @@ from data.media.sources import Frame, Source
 from engine.detections import Detections
 from engine.errors import EngineError
 from engine.options import DetectOptions
-from engine.runs import next_run_dir
+from engine.runs import reserve_run_dir
 from files.atomic import AtomicFile, write_bytes, write_json, write_text
 from files.classes import Classes
 
@@ -55,6 +57,8 @@ class DetectionWriter:
     def __init__(self, options: DetectOptions, source: Source, classes: Classes) -> None:
         self.folder: Path | None = None
         self._options = options
+        self._held = ExitStack()
+        self._make_folder: Callable[[], Path] | None = None
         self._classes = classes
         self._stems = _output_stems(source.entries)
         self._file_names = _file_names(source.entries)
@@ -65,16 +69,23 @@ class DetectionWriter:
         self._results: list[dict[str, Any]] = []
 
     def __enter__(self) -> DetectionWriter:
+        if self._options.saves:
+            self._make_folder = self._reserve()
         return self
+
+    def _reserve(self) -> Callable[[], Path]:
+        options = self._options
+        return reserve_run_dir(options.project, options.name, options.exist_ok, self._held)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         keep = kind is None or issubclass(kind, KeyboardInterrupt)
-        for video in self._videos.values():
-            video.close(keep)
-        if keep and self._options.save_json and self.folder is not None:
-            write_json(self.folder / "predictions.json", self._results)
+        with self._held:  # other runs are kept out until all is written
+            for video in self._videos.values():
+                video.close(keep)
+            if keep and self._options.save_json and self.folder is not None:
+                write_json(self.folder / "predictions.json", self._results)
 
     def write(self, frame: Frame, detections: Detections, annotated: np.ndarray) -> None:
         """One picture or frame: as it came in `frame`, and with its boxes drawn.
@@ -85,7 +96,7 @@ class DetectionWriter:
         if not self._options.saves:
             return
         if self.folder is None:
-            self.folder = next_run_dir(self._options.project, self._options.name, self._options.exist_ok)
+            self.folder = (self._make_folder or self._reserve())()
         self._pictures += 1
         # A picture has its own name. A frame has its video's name and its number, from 1.
         stem = self._stems[frame.entry]

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -21,6 +22,7 @@ from torch import Tensor
 from data.coco.overlap import shared_pictures_line
 from engine.device import memory_usage
 from engine.errors import EngineError
+from engine.faults import faults_told
 from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ResumeOptions, TrainOptions
 from engine.report.recorder import Recorder
@@ -48,20 +50,30 @@ def train(options: TrainOptions | ResumeOptions) -> TrainResult:
 
     Raises:
         InputError: what it was given cannot be used; nothing has been written then. Or the loss became NaN or infinite.
+        FaultError: the machine failed, such as a loader's process that was killed; last.pt can be resumed.
         OSError: a file cannot be written.
     """
-    training = prepare(options)
+    with ExitStack() as held:
+        with faults_told():
+            training = prepare(options, held)
+        with faults_told(lambda: f"; {_kept(training)}"):
+            return _train(training)
+
+
+def _train(training: Training) -> TrainResult:
+    """All epochs and the report."""
     _announce(training)
     recorder = Recorder(training.folder, training.progress.epoch)
     start = time.perf_counter()
     try:
         while _goes_on(training):
             _run_epoch(training, recorder)
+        minutes = (time.perf_counter() - start) / 60
+        log.info("trained %d epochs in %.1f minutes", training.progress.epoch, minutes)
+        return _result(training, recorder, _finish(training))
     except KeyboardInterrupt:
-        _tell_interruption(training)
+        log.warning("interrupted %s; %s", _stage(training), _kept(training))
         return _result(training, recorder, None)
-    log.info("trained %d epochs in %.1f minutes", training.progress.epoch, (time.perf_counter() - start) / 60)
-    return _result(training, recorder, _finish(training))
 
 
 def fitness(figures: Mapping[str, float]) -> float:
@@ -127,7 +139,11 @@ def _run_epoch(training: Training, recorder: Recorder) -> None:
     values["x/lr"] = training.learner.rate
     recorder.add_epoch(epoch, values)
     progress.epoch = epoch + 1
-    save_epoch(training, improved=improved)
+    try:
+        save_epoch(training, improved=improved)
+    except BaseException:
+        progress.epoch = epoch  # last.pt is still the one before
+        raise
 
 
 def _learn(training: Training) -> dict[str, float]:
@@ -166,8 +182,8 @@ def _means(sums: Mapping[str, Tensor], batches: int) -> dict[str, float]:
 def _check_finite(loss: Tensor, training: Training) -> None:
     if not torch.isfinite(loss):
         raise EngineError(
-            f"the loss became {loss.item()} in epoch {training.progress.epoch + 1}; lower lr0 in --hyp, or check the "
-            "boxes" + (f"; {training.last} holds the epoch before" if training.last.is_file() else "")
+            f"the loss became {loss.item()} {_stage(training)}; lower lr0 in --hyp, or check the boxes; "
+            f"{_kept(training)}"
         )
 
 
@@ -214,14 +230,17 @@ def _is_best(training: Training, result: EvalResult) -> bool:
 # -- the end ----------------------------------------------------------------------------------------------------------
 
 
-def _tell_interruption(training: Training) -> None:
-    last = training.last
-    if last.is_file():
-        log.warning(
-            "interrupted in epoch %d; %s holds the epoch before: --resume %s", training.progress.epoch + 1, last, last
-        )
-    else:
-        log.warning("interrupted before the first epoch was complete; nothing to resume")
+def _kept(training: Training) -> str:
+    """What of a training that ends early is kept, in words; not a last.pt of an earlier run into the folder."""
+    done = training.progress.epoch
+    if not done:
+        return "no epoch was complete, so there is nothing to resume"
+    return f"{training.last} holds epoch {done}: --resume {training.last}"
+
+
+def _stage(training: Training) -> str:
+    epoch = training.progress.epoch
+    return f"in epoch {epoch + 1}" if epoch < training.options.epochs else "in the report, after the last epoch"
 
 
 def _finish(training: Training) -> EvalResult:
@@ -237,8 +256,8 @@ def _finish(training: Training) -> EvalResult:
 def _result(training: Training, recorder: Recorder, final: EvalResult | None) -> TrainResult:
     return TrainResult(
         folder=training.folder,
-        best=_existing(training.best),
-        last=_existing(training.last),
+        best=_existing(training.best, training),
+        last=_existing(training.last, training),
         best_epoch=training.progress.best_epoch,
         figures={} if final is None else dict(final.metrics.figures),
         history=recorder.history(),
@@ -246,5 +265,6 @@ def _result(training: Training, recorder: Recorder, final: EvalResult | None) ->
     )
 
 
-def _existing(path: Path) -> Path | None:
-    return path if path.is_file() else None
+def _existing(path: Path, training: Training) -> Path | None:
+    """The path, if it is this training's: before its first epoch is complete, only an earlier run's can lie there."""
+    return path if training.progress.epoch and path.is_file() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from engine.device import Compute, select_device
 from engine.input_size import fit_to_stride
 from engine.options import ResumeOptions, TrainOptions
 from engine.report.recorder import write_yaml
-from engine.runs import OPTIONS, next_run_dir
+from engine.runs import OPTIONS, lock_run, reserve_run_dir
 from engine.training.hyperparameters import Hyperparameters
 from engine.training.learner import Learner
 from engine.training.optimizer import new_groups
@@ -38,26 +39,30 @@ from models.budget import model_budget
 from models.detector import Detector
 
 
-def prepare(options: TrainOptions | ResumeOptions) -> Training:
+def prepare(options: TrainOptions | ResumeOptions, held: ExitStack) -> Training:
     """The training that the options ask for, ready for its next epoch.
+
+    Args:
+        held: what ends with the training, such as the lock on its folder.
 
     Raises:
         InputError: what they name cannot be used; nothing has been written then.
     """
-    training = _resumed(options) if isinstance(options, ResumeOptions) else _begun(options)
+    training = _resumed(options, held) if isinstance(options, ResumeOptions) else _begun(options, held)
     training.weights_folder.mkdir(exist_ok=True)
     for place in (training.folder, training.weights_folder):
         remove_leftovers(place)
     return training
 
 
-def _begun(options: TrainOptions) -> Training:
+def _begun(options: TrainOptions, held: ExitStack) -> Training:
     with model_budget(options.model_budget):
-        return _begun_within_budget(options)
+        return _begun_within_budget(options, held)
 
 
-def _begun_within_budget(options: TrainOptions) -> Training:
+def _begun_within_budget(options: TrainOptions, held: ExitStack) -> Training:
     compute = _compute(options)
+    make_folder = reserve_run_dir(options.project, options.name, options.exist_ok, held)
     named = read_named(options)
     seed_generators(options.seed)
     dataset = load_dataset_config(options.data or ensure_demo_dataset())
@@ -74,11 +79,12 @@ def _begun_within_budget(options: TrainOptions) -> Training:
     data = load_data(splits, options, hyp, model.size_divisor, rules)
     groups = new_groups(model, options.optimizer, rules, taken)
     learner = Learner.of(model, groups, options, hyp, rules, len(data.train_loader), compute)
-    return Training(options, hyp, rules, data, learner, Progress(), _new_folder(options, hyp))
+    return Training(options, hyp, rules, data, learner, Progress(), _with_settings(make_folder(), options, hyp))
 
 
-def _resumed(request: ResumeOptions) -> Training:
+def _resumed(request: ResumeOptions, held: ExitStack) -> Training:
     saved = read_training(request)
+    lock_run(saved.folder, held)
     compute = _compute(saved.options)
     seed_generators(saved.options.seed)
     dataset = load_dataset_config(saved.options.data)
@@ -106,8 +112,8 @@ def _placed(model: Detector, options: TrainOptions, compute: Compute) -> Detecto
     return model.to(compute.device).to(memory_format=compute.layout)
 
 
-def _new_folder(options: TrainOptions, hyp: Hyperparameters) -> Path:
-    folder = next_run_dir(options.project, options.name, options.exist_ok)
+def _with_settings(folder: Path, options: TrainOptions, hyp: Hyperparameters) -> Path:
+    """The folder, with a note of what the training goes by."""
     write_yaml(folder / OPTIONS, options.as_dict())
     write_yaml(folder / "hyp.yaml", hyp.as_dict())
     return folder
