@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import glob
-import re
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from data.errors import DataError
+from data.media.addresses import URL, require_known_scheme, usable, without_password
 from data.media.animation import is_animation
+from data.media.globs import is_pattern, matches, why_nothing
 from data.media.image import PILLOW_SUFFIXES, image_suffixes
+from data.media.lists import read_lines
+from files.paths import exists, expanded, find, is_file, is_folder, shown, unquoted, why_missing
 from files.words import count
 
 VIDEO_SUFFIXES = frozenset(
@@ -22,7 +25,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 """File name endings, in lower case, that are taken for videos."""
 LIST_SUFFIXES = frozenset({".streams", ".txt"})
-URL = re.compile(r"^(https?|rtsps?|rtmps?|rtp|udp|tcp)://", re.IGNORECASE)
+_LONGEST_NUMBER = 9  # digits; longer ones are no number for OpenCV, let alone of a webcam
 
 Kind = Literal["image", "video", "stream"]
 
@@ -44,7 +47,7 @@ class Entry:
     @property
     def label(self) -> str:
         """The address without user name and password, fit for messages and file names."""
-        return re.sub(r"(?<=://)[^/@]*@", "", self.address)
+        return without_password(self.address) if URL.match(self.address) else self.address
 
 
 class Found(NamedTuple):
@@ -68,52 +71,48 @@ def find_entries(source: str) -> Found:
     Raises:
         DataError: see `data.media.sources.open_source`.
     """
-    text = source.strip()
-    path = Path(text).expanduser()
-    if path.suffix.lower() in LIST_SUFFIXES and not URL.match(text):
+    path = find(source)
+    if path is None and Path(source.strip()).suffix.lower() in LIST_SUFFIXES and not _is_none_of_paths(source.strip()):
+        path = expanded(source.strip())  # `_from_list` says why there is none
+    if path is not None and not is_folder(path) and path.suffix.lower() in LIST_SUFFIXES:
         return _from_list(path)
-    return _resolve(text)
+    return _resolve(source)
+
+
+def _is_none_of_paths(text: str) -> bool:
+    return bool(URL.match(text)) or is_pattern(text)
 
 
 def _resolve(text: str, folder: Path | None = None) -> Found:
-    """The entries of anything but a list; a relative path is looked for in `folder` first."""
+    """The entries of anything but a list; a relative path is looked for in `folder` first.
+
+    What is there comes first: a folder `2024` is no webcam, a file `a[1].png` no pattern.
+    """
+    path = find(text, *dict.fromkeys((folder, None)))
+    text = unquoted(text)
     if not text:
         raise DataError("the source is empty; name a picture, video, folder, webcam number or stream address")
-    if text.isascii() and text.isdecimal():
-        return Found([Entry("stream", text)], [])
+    if text.isascii() and text.isdecimal() and (path is None or _is_none_to_read(path)):
+        return _webcam(text)
+    if path is not None:
+        return _from_folder(path) if is_folder(path) else Found([Entry(_kind_of_file(path), str(path))], [])
     if URL.match(text):
-        return Found([Entry(_kind_of_url(text), text)], [])
-    path = _existing(text, folder)
-    if path is None and glob.has_magic(text):
-        pattern = Path(text).expanduser()
-        return _from_glob(pattern if folder is None or pattern.is_absolute() else folder / pattern)
-    if path is None:
-        raise DataError(f"{text}: {_why_missing(Path(text).expanduser())}; check --source")
-    return _from_folder(path) if path.is_dir() else Found([Entry(_kind_of_file(path), str(path))], [])
+        return Found([Entry(_kind_of_url(usable(text)), text)], [])
+    require_known_scheme(text)
+    if is_pattern(text):
+        return _from_glob(text, folder)
+    raise DataError(f"{shown(without_password(text))}: {why_missing(expanded(text))}; check --source")
 
 
-def _existing(text: str, folder: Path | None) -> Path | None:
-    """The file or folder that a text names, seen from `folder` first."""
-    path = Path(text).expanduser()
-    if folder is not None and _exists(folder / path):
-        return folder / path
-    return path if _exists(path) else None
+def _webcam(number: str) -> Found:
+    if len(number) > _LONGEST_NUMBER:
+        raise DataError(f"{shown(number)}: no webcam has such a number; count from 0, or check the path")
+    return Found([Entry("stream", number)], [])
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long, or with a zero character
-        return False
-
-
-def _why_missing(path: Path) -> str:
-    try:
-        if path.is_symlink():
-            return "a link to a file that is not there"
-    except (OSError, ValueError):
-        pass
-    return "no such file or folder"
+def _is_none_to_read(path: Path) -> bool:
+    """Whether a path is a file of no known format, such as a `0` that a shell's redirection left."""
+    return is_file(path) and _kind_of(path) is None
 
 
 def _kind_of_url(url: str) -> Kind:
@@ -124,9 +123,11 @@ def _kind_of_url(url: str) -> Kind:
 
 
 def _kind_of_file(path: Path) -> Kind:
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path}: not a file but a pipe, a device or a socket; of a webcam, give the number")
     kind = _kind_of(path)
+    if kind is None and path.suffix.lower() in LIST_SUFFIXES:
+        raise DataError(f"{path}: a list within a list is not followed; write its lines here")
     if kind is None:
         known = " ".join(sorted(image_suffixes() | VIDEO_SUFFIXES))
         plugin = "; Pillow reads it with the package pillow-heif" if path.suffix.lower() in PILLOW_SUFFIXES else ""
@@ -145,9 +146,9 @@ def _media(paths: Iterable[Path]) -> Found:
     """The pictures and videos among `paths`, sorted; hidden files (`._photo.jpg` of macOS) and folders are nothing."""
     entries, skipped = [], []
     for path in sorted(paths):
-        if path.name.startswith(".") or path.is_dir():
+        if path.name.startswith(".") or is_folder(path):
             continue
-        kind = _kind_of(path) if path.is_file() else None
+        kind = _kind_of(path) if is_file(path) else None
         if kind is not None:
             entries.append(Entry(kind, str(path)))
         else:
@@ -157,9 +158,9 @@ def _media(paths: Iterable[Path]) -> Found:
 
 def _kind_skipped(path: Path) -> str:
     """What a file that is neither picture nor video is, for the summary."""
-    if not path.exists():
+    if not exists(path):
         return "dangling link"
-    if not path.is_file():
+    if not is_file(path):
         return "pipe or device"
     return path.suffix[1:].upper() or "without an ending"
 
@@ -170,19 +171,31 @@ def _from_folder(folder: Path) -> Found:
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
     if not found.entries:
-        raise DataError(
-            f"{folder}: no picture or video in this folder{_aside(found)}; for folders within it use '{folder}/**/*'"
-        )
+        raise DataError(f"{folder}: no picture or video in this folder{_aside(found)}; {_elsewhere(folder)}")
     return found
 
 
-def _from_glob(pattern: Path) -> Found:
-    found = _media(Path(name) for name in glob.glob(str(pattern), recursive=True))  # noqa: PTH207 (absolute too)
-    if not found.entries:
-        raise DataError(
-            f"{pattern}: no picture or video matches{_aside(found)}; check --source and quote it in the shell"
-        )
-    return found
+def _elsewhere(folder: Path) -> str:
+    """Where to look instead of in a folder without pictures."""
+    pattern, known = folder / "**" / "*", image_suffixes() | VIDEO_SUFFIXES
+    below = sum(path.suffix.lower() in known and is_file(path) for path in matches(pattern))
+    if below:
+        return f"for the {below} in folders within it use {shlex.quote(str(pattern))}"
+    return "nor in any folder within it; check --source"
+
+
+def _from_glob(text: str, folder: Path | None) -> Found:
+    """What a pattern matches; it may be written with the backslashes of Windows."""
+    readings = dict.fromkeys((text, text.replace("\\", "/")))
+    patterns = [(folder or Path()) / expanded(reading) for reading in readings]
+    found = Found([], [])
+    for pattern in patterns:
+        found = _media(matches(pattern))
+        if found.entries:
+            return found
+    why = why_nothing(patterns[-1])
+    aside = f" ({why})" if why else _aside(found)
+    raise DataError(f"{shown(text)}: no picture or video matches{aside}; check --source and quote it in the shell")
 
 
 def _aside(found: Found) -> str:
@@ -195,28 +208,16 @@ def _from_list(file: Path) -> Found:
     A line that begins with `#` is a comment, unless there is a file of that name.
     """
     found = Found([], [])
-    for number, line in enumerate(_lines(file), 1):
-        if not line or (line.startswith("#") and _existing(line, file.parent) is None):
+    for number, line in enumerate(read_lines(file), 1):
+        if not line.strip() or (line.lstrip().startswith("#") and find(line, file.parent, None) is None):
             continue
         try:
             more = _resolve(line, file.parent)
             found.entries.extend(more.entries)
             found.skipped.extend(more.skipped)
         except DataError as error:
-            found.entries.append(Entry("image", line, f"{file}, line {number}: {error}"))
+            where = f"{file}, line {number}"
+            found.entries.append(Entry("image", where, f"{where}: {error}"))
     if not found.entries:
         raise DataError(f"{file}: the list is empty; write one picture, video, folder or stream per line")
     return found
-
-
-def _lines(file: Path) -> Sequence[str]:
-    if _exists(file) and not file.is_file() and not file.is_dir():
-        raise DataError(f"{file}: not a file but a pipe, a device or a socket; give a list in a file")
-    try:
-        return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except FileNotFoundError:
-        raise DataError(f"{file}: {_why_missing(file)}; check --source") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); check its permissions") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{file}: not a text file in UTF-8; write one source per line") from None

@@ -270,7 +270,8 @@ def _cannot_read(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         where = "a link to a file that is not there" if path.is_symlink() else "no such image file"
         return f"{path}: {where}; check the path"
-    return f"{path}: cannot read the image: {error.strerror or error}"
+    remedy = "give a picture file" if isinstance(error, IsADirectoryError) else "check its permissions and the disk"
+    return f"{path}: cannot read the image: {error.strerror or error}; {remedy}"
 
 
 def _truncated(path: str | Path) -> str:

@@ -10,3 +10,5 @@ DOWNLOAD_BYTES = 256 * 2**20
 """Bytes of a picture that is downloaded."""
 DOWNLOAD_S = 60.0
 """Seconds that a download may take in all."""
+LIST_BYTES = 128 * 2**20
+"""Bytes of a list of sources: a million paths of more than a hundred letters."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from data.media.addresses import URL, usable
 from data.media.image import prepare_decoders
+from files.paths import shown
 
 FALLBACK_FPS = 30.0
 """For streams that do not state their rate."""
@@ -36,7 +40,33 @@ def open_capture(address: str) -> cv2.VideoCapture:
     """OpenCV's reader of a video file, URL or webcam number; may turn out not to be open."""
     # Whether it opened is reported by us, in one line; FFmpeg and OpenCV would add theirs to stderr.
     prepare_decoders()
-    return cv2.VideoCapture(int(address) if address.isdecimal() else address)
+    if address.isdecimal():
+        return cv2.VideoCapture(int(address))
+    if URL.match(address):
+        return cv2.VideoCapture(usable(address))
+    # FFmpeg would take the file `12:30.mp4` for an address that begins with `12:`; a whole path begins with a slash.
+    path = Path(address).absolute()
+    return cv2.VideoCapture(str(path)) if _is_text(str(path)) else _open_renamed(path)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written in UTF-8. OpenCV ends the process on others."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _open_renamed(path: Path) -> cv2.VideoCapture:
+    """Opens a video whose name is no text, by way of a link that has one; not open where no link can be made."""
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"video{path.suffix if _is_text(path.suffix) else ''}"
+        try:
+            link.symlink_to(path)
+        except OSError:
+            return cv2.VideoCapture()
+        return cv2.VideoCapture(str(link))  # the file stays open when the link goes
 
 
 class LiveReader:
@@ -109,8 +139,9 @@ class LiveReader:
                 if finite or self._count == 0 or attempts > self._retries:
                     return
                 self._stop.wait(self._pause_s)
-        except cv2.error as error:
-            self.error = f"{self.label}: OpenCV stopped reading: {' '.join(str(error).split())}"
+        except Exception as error:  # whatever it is: the thread has nobody to raise it to
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self.error = f"{self.label}: reading stopped ({shown(reason)}); check {self._describe()}"
         finally:
             with self._changed:
                 self._done = True

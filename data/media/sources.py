@@ -6,7 +6,6 @@ their own that keeps the newest frame only, so that a slow detector sees the pre
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,15 @@ import cv2
 import numpy as np
 
 from data.errors import DataError, ImageError
+from data.media.addresses import URL
 from data.media.animation import ANIMATED_SUFFIXES, PILLOW_ERRORS, frames_per_second, read_frames
 from data.media.containers import missing_bytes
-from data.media.download import download
-from data.media.entries import URL, Entry, Kind, find_entries
+from data.media.download import download, refusal
+from data.media.entries import Entry, Kind, find_entries
 from data.media.image import check_pixels, decode_picture, read_picture, stored_size
 from data.media.limits import ANIMATION_COPIES, MAX_PIXELS
 from data.media.live import LiveReader, open_capture, usable_fps
+from files.paths import shown
 
 _EXACT_COUNT_SUFFIXES = frozenset({".avi", ".m4v", ".mov", ".mp4"})
 _NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -78,17 +79,26 @@ class Source:
     def __iter__(self) -> Iterator[Frame]:
         live: dict[int, Entry] = {}
         for number, entry in enumerate(self.entries):
+            if entry.kind == "stream" and entry.error is None:
+                live[number] = entry
+            else:
+                yield from self._read_file(entry, number)
+        if live:
+            yield from _read_live(live, self.vid_stride)
+
+    def _read_file(self, entry: Entry, number: int) -> Iterator[Frame]:
+        """The frames of a picture or video; whatever goes wrong ends this one, not those after it."""
+        try:
             if entry.error is not None:
                 yield _broken(entry, number, entry.error)
             elif entry.kind == "image":
                 yield _read_picture(entry, number, self.max_pixels)
-            elif entry.kind == "video":
+            else:
                 read = _read_animation if _is_animation(entry) else _read_video
                 yield from read(entry, number, self.vid_stride, self.max_pixels)
-            else:
-                live[number] = entry
-        if live:
-            yield from _read_live(live, self.vid_stride)
+        except Exception as error:
+            why = shown(" ".join(f"{type(error).__name__}: {error}".split()))
+            yield _broken(entry, number, f"{entry.label}: cannot be read ({why}); convert it, or take it out")
 
 
 def open_source(source: str | Path, *, vid_stride: int = 1, max_pixels: int = MAX_PIXELS) -> Source:
@@ -149,8 +159,7 @@ def _read_video(entry: Entry, number: int, vid_stride: int, max_pixels: int) -> 
     capture = open_capture(entry.address)
     try:
         if not capture.isOpened():
-            why = "the file is empty (0 bytes)" if _is_empty(entry.address) else "cannot be opened as a video"
-            yield _broken(entry, number, f"{entry.label}: {why}; copy or convert it again")
+            yield _broken(entry, number, _why_closed(entry))
             return
         fps = usable_fps(capture.get(cv2.CAP_PROP_FPS)) / vid_stride
         count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
@@ -187,8 +196,20 @@ def _early_end(entry: Entry, frames: int, count: int) -> str:
     return ""
 
 
-def _is_empty(address: str) -> bool:
-    return not URL.match(address) and os.path.getsize(address) == 0  # noqa: PTH202 (address is a str)
+def _why_closed(entry: Entry) -> str:
+    """Why a video cannot be opened, in one line."""
+    if URL.match(entry.address):
+        is_web = entry.address.lower().startswith("http")
+        why = refusal(entry.address, entry.label) if is_web else ""
+        return why or f"{entry.label}: cannot be opened as a video; check the address"
+    path = Path(entry.address)
+    try:
+        with path.open("rb") as file:
+            is_empty = not file.read(1)
+    except OSError as error:
+        return f"{entry.label}: cannot be read ({error.strerror}); check the path and its permissions"
+    why = "the file is empty (0 bytes)" if is_empty else "cannot be opened as a video"
+    return f"{entry.label}: {why}; copy or convert it again"
 
 
 def _read_live(live: dict[int, Entry], vid_stride: int) -> Iterator[Frame]:
