@@ -6,7 +6,6 @@ import re
 from urllib.parse import quote, urlsplit
 
 from data.errors import DataError
-from files.hints import did_you_mean
 from files.paths import shown
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp")
@@ -73,8 +72,7 @@ def require_known_scheme(text: str) -> None:
     if text.lower().startswith("file://"):
         raise DataError(f"{label}: files are given by their path; leave out file://")
     if scheme := _ANY_SCHEME.match(text):
-        known = f"known are {', '.join(f'{name}://' for name in SCHEMES)}"
-        hint = did_you_mean(scheme[1], SCHEMES, known)
-        raise DataError(f"{label}: addresses that begin with {scheme[0]} are not read; {hint}")
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise DataError(f"{label}: addresses that begin with {scheme[0]} are not read; known are {known}")
     if one := _ONE_SLASH.match(text):
         raise DataError(f"{label}: an address begins with two slashes, {one[1].lower()}://; correct it")

@@ -6,18 +6,18 @@ What HTTP knows is requests' affair: names and passwords in addresses, proxies, 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ImageError
 from data.media.addresses import usable, without_password
 from data.media.limits import DOWNLOAD_BYTES, DOWNLOAD_S
 from files.paths import shown
-from files.words import count
 
 if TYPE_CHECKING:
     import requests
@@ -136,7 +136,7 @@ def _require_success(response: requests.Response) -> None:
 def _explained(error: BaseException) -> tuple[str, str]:
     """Why a request failed, and what to do about it."""
     import requests
-    from urllib3.exceptions import DecodeError, IncompleteRead, SSLError
+    from urllib3.exceptions import DecodeError, SSLError
 
     causes = list(_causes(error))
     kinds: tuple[tuple[Any, str, str], ...] = (
@@ -145,14 +145,12 @@ def _explained(error: BaseException) -> tuple[str, str]:
         (requests.exceptions.TooManyRedirects, f"it leads on more than {_REDIRECTS} times", "check the address"),
         (requests.exceptions.InvalidSchema, f"it leads to what is no web address: {_target(error)}", "correct it"),
         (requests.exceptions.Timeout, f"no answer for {_SILENCE_S:g} seconds", "try again later"),
+        (IncompleteRead, "it breaks off before its end", "try again"),
         ((requests.exceptions.ContentDecodingError, DecodeError), "its packing is damaged", "try again"),
     )
     for kind, why, remedy in kinds:
         if any(isinstance(cause, kind) for cause in causes):
             return why, remedy
-    for cause in causes:
-        if isinstance(cause, IncompleteRead):
-            return f"it breaks off after {count(int(cause.partial), 'byte')}", "try again"
     return _innermost(causes), "check the address"
 
 
@@ -179,8 +177,9 @@ def _innermost(causes: list[BaseException]) -> str:
 
 
 def _target(error: BaseException) -> str:
-    request = getattr(error, "request", None)
-    return shown(without_password(getattr(request, "url", None) or "another kind"))
+    """The address in "No connection adapters were found for 'file:///x'"."""
+    quoted = re.search(r"'(.*)'", str(error))
+    return shown(without_password(quoted[1])) if quoted else "unknown"
 
 
 def _requests() -> Any:

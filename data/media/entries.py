@@ -217,7 +217,8 @@ def _from_list(file: Path) -> Found:
             found.skipped.extend(more.skipped)
         except DataError as error:
             where = f"{file}, line {number}"
-            found.entries.append(Entry("image", where, f"{where}: {error}"))
+            garbled = "" if line.isascii() else ", and that the list is saved as UTF-8"
+            found.entries.append(Entry("image", where, f"{where}: {error}{garbled}"))
     if not found.entries:
         raise DataError(f"{file}: the list is empty; write one picture, video, folder or stream per line")
     return found
