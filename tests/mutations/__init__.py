@@ -5,7 +5,7 @@ When code moves, its entries move with it: tests/test_mutations.py refuses an en
 
 from __future__ import annotations
 
-from tests.mutations import data, evaluation, limits, network, training
+from tests.mutations import data, evaluation, limits, network, sources, training
 from tests.mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -13,6 +13,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *network.MUTATIONS,
     *limits.MUTATIONS,
     *data.MUTATIONS,
+    *sources.MUTATIONS,
     *evaluation.MUTATIONS,
 )
 """All of them; none may survive."""

@@ -198,18 +198,8 @@ _BAD_PICTURES = (
     ),
     *cut(
         "data/media/entries.py",
-        "tests/data/media/test_entries.py::test_a_line_with_a_hash_that_is_a_file",
-        (" and _existing(line, file.parent) is None", ""),
-    ),
-    *cut(
-        "data/media/entries.py",
         "tests/data/media/test_animation.py::test_every_frame_comes_in_order",
         ('"video" if is_animation(path) else "image"', '"image"'),
-    ),
-    *cut(
-        "data/media/download.py",
-        "tests/data/media/test_download.py::test_one_that_is_too_large",
-        ("len(content) > most_bytes", "False"),
     ),
     *cut(
         "data/coco/tolerance.py",

@@ -62,6 +62,7 @@ ANSWERS = {
     "/broken": response(b"", status="500 Internal Server Error"),
     "/odd": response(b"", status="799 Odd"),
     "/headers": HEAD + b"".join(b"X-%d: y\r\n" % number for number in range(300)) + b"\r\n" + BODY,
+    "/odd-header": b"HTTP/1.1 200 OK\r\nContent-Length: 5120\r\n no: name\r\nno colon\r\n\r\n" + BODY,
     "/endless": lambda _: itertools.chain([HEAD + b"\r\n"], itertools.repeat(BODY)),
     "/drip": lambda _: slowly(itertools.chain([HEAD + b"\r\n"], itertools.repeat(b"x"))),
     "/drip-head": lambda _: slowly(itertools.chain([HEAD], itertools.repeat(b"X"))),
@@ -126,6 +127,11 @@ def test_what_servers_do(server: Server, path: str, message: str, capfd: pytest.
     assert text.startswith("http://host/a.png: cannot be downloaded (")
     assert message in text
     assert "".join(capfd.readouterr()) == ""
+
+
+def test_the_packages_say_nothing_of_their_own(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    assert download(server.address("/odd-header"), "it")
+    assert caplog.records == []
 
 
 def test_one_that_is_too_large(server: Server) -> None:

@@ -1,0 +1,78 @@
+"""Sources: what a text means, what lists hold, what servers do."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import cut
+
+_ENTRIES = "tests/data/media/test_entries.py"
+_LISTS = "tests/data/media/test_lists.py"
+_ADDRESSES = "tests/data/media/test_addresses.py"
+_DOWNLOAD = "tests/data/media/test_download.py"
+
+MUTATIONS = (
+    *cut(
+        "data/media/entries.py",
+        f"{_ENTRIES}::test_a_line_with_a_hash_that_is_a_file",
+        (" and find(line, file.parent, None) is None", ""),
+    ),
+    *cut(
+        "data/media/entries.py",
+        f"{_ENTRIES}::test_what_is_there_comes_before_every_other_meaning",
+        ("not is_folder(path) and path.suffix.lower() in LIST", "path.suffix.lower() in LIST"),
+        ("text.isdecimal() and (path is None or _is_none_to_read(path))", "text.isdecimal()"),
+    ),
+    *cut(
+        "data/media/entries.py",
+        f"{_ENTRIES}::test_a_number_is_a_webcam_beside_a_file_that_is_nothing_to_read",
+        ("(path is None or _is_none_to_read(path))", "path is None"),
+    ),
+    *cut(
+        "data/media/globs.py",
+        f"{_ENTRIES}::test_names_with_the_characters_of_patterns",
+        ("    elif exists(base / part):", "    elif False:"),
+        (' or fnmatch.filter(names, part.replace("[", "[[]"))', ""),
+    ),
+    *cut(
+        "data/media/live.py",
+        f"{_ENTRIES}::test_videos_of_any_name_are_read",
+        ("path = Path(address).absolute()", "path = Path(address)"),
+    ),
+    *cut(
+        "data/media/sources.py",
+        f"{_ENTRIES}::test_whatever_a_file_does_takes_no_other_along",
+        ("        except Exception as error:\n", "        except DataError as error:\n"),
+    ),
+    *cut(
+        "data/media/lists.py",
+        f"{_LISTS}::test_other_encodings_and_what_is_no_text",
+        ("content.startswith(_UTF16)", "False"),
+        ('b"\\0" in content', "False"),
+        ("if _is_broken(line) and", "if False and"),
+    ),
+    *cut(
+        "data/media/addresses.py",
+        f"{_ADDRESSES}::test_passwords_are_left_out",
+        ("network.rindex", "network.index"),
+        ('_SECRET.sub(r"\\1***", rest)', "rest"),
+    ),
+    *cut(
+        "data/media/download.py",
+        f"{_DOWNLOAD}::test_one_that_is_too_large",
+        ("len(content) > most_bytes", "False"),
+    ),
+    *cut(
+        "data/media/download.py",
+        f"{_DOWNLOAD}::test_what_servers_do",
+        ("                _require_success(response)\n", ""),
+    ),
+    *cut(
+        "data/media/download.py",
+        f"{_DOWNLOAD}::test_the_packages_say_nothing_of_their_own",
+        ('    logging.getLogger("urllib3").setLevel(logging.CRITICAL)\n', ""),
+    ),
+    *cut(
+        "data/media/sources.py",
+        f"{_DOWNLOAD}::test_a_video_that_the_server_refuses_names_the_reason",
+        ("refusal(entry.address, entry.label) if is_web", '"" if is_web'),
+    ),
+)
