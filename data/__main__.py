@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
+from files.terminal import terminal
+
 _USAGE = """\
 usage: python -m data DATA [flags]           look at a data set before training
        python -m data convert DATA [flags]   write a data set's annotations in another format
@@ -18,6 +20,11 @@ Lines = Iterable[str]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit code: 2 for a data set or a flag that is wrong."""
+    with terminal() as shown:
+        return shown.finish(_run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in ([], ["-h"], ["--help"]):
         print(_USAGE, end="")

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from files.printable import printable
+from files.terminal import bar_stream
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -33,7 +36,8 @@ def bar(items: Iterable[T], label: str, **style: Any) -> tqdm[T]:
     """
     from tqdm import tqdm
 
-    return tqdm(items, desc=label, disable=not _SHOWN.get(), dynamic_ncols=True, **style)
+    drawn = {"file": bar_stream(), **{key: value for key, value in style.items() if value is not None}}
+    return tqdm(items, desc=printable(label), disable=not _SHOWN.get(), dynamic_ncols=True, **drawn)
 
 
 @contextmanager

@@ -7,11 +7,17 @@ from collections.abc import Sequence
 
 from files.command import CommandParser
 from files.exit_codes import ExitCode
+from files.terminal import terminal
 from files.words import short
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table. Returns the exit code: 2 for a configuration or a size that is wrong."""
+    with terminal() as shown:
+        return shown.finish(_run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = CommandParser("python -m models", "Print the network that a model YAML describes.")
     parser.add_argument("cfg", help="a model YAML: a path, or the name of one in configs/models/")
     parser.add_argument("--imgsz", type=int, default=640, help="side, px; rounded up to the stride (default: 640)")

@@ -11,6 +11,7 @@ from engine.cli.flags import options_parser, parse
 from engine.errors import EngineError
 from engine.options import DetectOptions
 from files.exit_codes import ExitCode
+from files.printable import printable
 from files.words import count
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _announce(options: DetectOptions, prediction: Prediction, loaded: bool) -> N
     backend = predictor.backend
     if loaded:
         compute = Compute(backend.device, backend.dtype)
-        print(f"{options.weights}: {len(backend.classes)} classes; {compute.describe()}")
+        _say(f"{options.weights}: {len(backend.classes)} classes; {compute.describe()}")
     if prediction.source.skipped:
         _warn(prediction.source.skipped)
 
@@ -102,7 +103,7 @@ def _follow(options: DetectOptions, prediction: Prediction, writer: DetectionWri
         if found.frame.note:
             _warn(f"warning: {found.path}: {found.frame.note}")
         position = _position(found, len(prediction.source))
-        print(f"{position} {found.path}: {_counts(found)}, {found.inference_ms:.1f}ms", flush=True)
+        _say(f"{position} {found.path}: {_counts(found)}, {found.inference_ms:.1f}ms")
         annotated = _annotate(found, options) if options.view_img or not options.nosave else found.image
         writer.write(found.frame, found, annotated)
         if options.view_img and not show(found.frame, annotated):
@@ -141,12 +142,16 @@ def _summarise(prediction: Prediction, writer: DetectionWriter, broken: set[int]
     if predictor.count:
         stages = ", ".join(f"{milliseconds:.1f} ms {stage}" for stage, milliseconds in prediction.speed_ms.items())
         size = " ".join(map(str, predictor.imgsz))
-        print(f"per image: {stages}; {count(predictor.count, 'image')} at --imgsz {size}")
+        _say(f"per image: {stages}; {count(predictor.count, 'image')} at --imgsz {size}")
     if writer.folder is not None:
-        print(f"results in {writer.folder}")
+        _say(f"results in {writer.folder}")
     if broken:
         _warn(f"{len(broken)} of {len(prediction.source)} files could not be read; see above")
 
 
-def _warn(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def _say(line: str) -> None:
+    print(printable(line), flush=True)
+
+
+def _warn(line: str) -> None:
+    print(printable(line), file=sys.stderr, flush=True)

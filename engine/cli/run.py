@@ -3,57 +3,84 @@
 from __future__ import annotations
 
 import logging
-import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from engine.cli.signals import terminated_as_interrupted
 from files.errors import FaultError, InputError
 from files.exit_codes import ExitCode
+from files.faults import describe_fault
+from files.printable import Lines, printable
 from files.progress import bars_shown
+from files.terminal import terminal
 
 Main = Callable[[Sequence[str] | None], int]
+
+_LINE_BREAKS = re.compile(r"\s*[\r\n]\s*")
+_OURS = frozenset({"__main__", "data", "engine", "files", "models"})
 
 
 def run_cli(main: Main, argv: Sequence[str] | None = None) -> int:
     """Calls `main(argv)` and returns the exit code of the process.
 
     Only the errors that mean bad input or a failing machine become one line on stderr; anything else is a defect of
-    ours and keeps its traceback.
+    ours and keeps its traceback. Where standard output cannot be written, the work goes on.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    with terminated_as_interrupted() as ending:
-        code = _run(main, argv)
-    if code == ExitCode.INTERRUPTED and ending.terminated:
-        print("ended by SIGTERM, as by Ctrl-C", file=sys.stderr)
-        return ExitCode.TERMINATED
-    return code
+    with terminal() as shown:
+        try:
+            with _logs_shown(), bars_shown(), terminated_as_interrupted() as ending:
+                code = _run(main, argv)
+        except SystemExit as error:  # argparse: --help, or a flag that does not exist
+            raise SystemExit(shown.finish(error.code) if isinstance(error.code, int) else error.code) from None
+        if code == ExitCode.INTERRUPTED and ending.terminated:
+            print("ended by SIGTERM, as by Ctrl-C", file=sys.stderr)
+            code = ExitCode.TERMINATED
+        return shown.finish(code)
 
 
 def _run(main: Main, argv: Sequence[str] | None) -> int:
     code = ExitCode.BAD_INPUT
     try:
-        with bars_shown():
-            return main(argv)
+        return main(argv)
     except InputError as error:
         message = str(error)
     except FaultError as error:
         message, code = str(error), ExitCode.INCOMPLETE
-    except BrokenPipeError:
-        # The reader of our output (`| head`) is gone: nothing to report, and nowhere to report it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.INCOMPLETE
     except OSError as error:
-        message = _describe(error)
+        message = describe_fault(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + printable(_LINE_BREAKS.sub(" ", message).strip()), file=sys.stderr)
     return code
 
 
-def _describe(error: OSError) -> str:
-    """One line for a file error: which file, what is wrong."""
-    if error.filename is None or error.strerror is None:
-        return str(error) or type(error).__name__
-    return f"{error.filename}: {error.strerror.lower()}; check the path and its permissions"
+@contextmanager
+def _logs_shown() -> Iterator[None]:
+    """Our lines from level INFO on go to the standard output; those of libraries go nowhere."""
+    root, handler = logging.getLogger(), _Lines(logging.INFO)
+    level = root.level
+    handler.addFilter(lambda record: record.name.partition(".")[0] in _OURS)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+class _Lines(logging.Handler):
+    """Prints each message. What it was given to fill in is a name or a number, and stays on its line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple):
+            record = logging.makeLogRecord({**record.__dict__, "args": tuple(map(_on_one_line, record.args))})
+        print(record.getMessage(), flush=True)
+
+
+def _on_one_line(value: object) -> object:
+    """Numbers stay what they are, for formats such as `%.4f`, and so do tables."""
+    return value if isinstance(value, int | float | Lines) else printable(str(value))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.cli.flags import options_parser, parse
 from engine.options import MANY_CLASSES, ValOptions
 from files.exit_codes import ExitCode
+from files.printable import printable
 
 if TYPE_CHECKING:
     from engine.metrics.evaluate import EvalResult
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     result = validate(options)
     _print_tables(result, per_class=options.verbose or len(result.metrics.classes) <= MANY_CLASSES)
-    print(f"Results in {result.folder}")
+    print(printable(f"Results in {result.folder}"))
     return ExitCode.DONE
 
 
@@ -44,4 +45,4 @@ def _print_tables(result: EvalResult, per_class: bool) -> None:
         print(f"{class_table(result.metrics)}\n")
     print(result.speed_line())
     for note in result.notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))

@@ -22,6 +22,7 @@ from tabulate import tabulate
 
 from engine.errors import EngineError
 from files.classes import Classes
+from files.printable import printable
 
 if TYPE_CHECKING:
     from data.coco.split import CocoSplit
@@ -227,7 +228,7 @@ def class_table(metrics: CocoMetrics) -> str:
     """Images, annotations, AP50 and AP of every class as text, the mean over classes first."""
     total = sum(entry.instances for entry in metrics.classes)
     rows = [("all", metrics.images, total, shown(metrics.ap50), shown(metrics.ap))]
-    rows += [(e.name, e.images, e.instances, shown(e.ap50), shown(e.ap)) for e in metrics.classes]
+    rows += [(printable(e.name), e.images, e.instances, shown(e.ap50), shown(e.ap)) for e in metrics.classes]
     headers = ("class", "images", "instances", "AP50", "AP")
     return tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * 4))
 

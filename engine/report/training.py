@@ -13,6 +13,7 @@ from engine.report.draw import draw_batch
 from engine.report.plots import plot_results
 from engine.report.recorder import RESULTS
 from engine.report.validation import save_pictures, write_jpeg
+from files.printable import Lines
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ def draw_training_batch(batch: Batch, names: Sequence[str], path: Path) -> None:
 
 def finish_report(result: EvalResult, names: Sequence[str], folder: Path, *, plots: bool) -> None:
     """Prints the figures of the best weights; draws the curves of the run and the validation pictures."""
-    log.info("\n%s\n\n%s\n\n%s", figures_table(result.metrics), class_table(result.metrics), result.speed_line())
+    tables = Lines(f"{figures_table(result.metrics)}\n\n{class_table(result.metrics)}")
+    log.info("\n%s\n\n%s", tables, result.speed_line())
     for note in result.notes:
         log.info("note: %s", note)
     if plots:

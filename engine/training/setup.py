@@ -21,6 +21,7 @@ from engine.training.hyperparameters import Hyperparameters, load_hyperparameter
 from engine.training.rules import Rules
 from engine.training.training import TrainingData
 from files.classes import Classes
+from files.printable import Lines
 from models import build_model
 from models.config.reader import load_config
 from models.config.schema import ModelConfig
@@ -251,5 +252,5 @@ def _take_over(model: Detector, pretrained: SourceWeights, options: TrainOptions
     report = transfer_weights(model, pretrained)
     if not report.keys(Outcome.TAKEN) and not report.keys(Outcome.CONVERTED):
         raise EngineError(f"{options.weights}: nothing of it fits this model; check --cfg, or start without --weights")
-    log.info("weights: %s (%s)\n%s", options.weights, pretrained.origin, report.table())
+    log.info("weights: %s (%s)\n%s", options.weights, pretrained.origin, Lines(report.table()))
     return report

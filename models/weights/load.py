@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from files.printable import Lines
 from models.blocks.activation import build_activation
 from models.detector import Detector, build_model
 from models.errors import ConfigError, WeightsError
@@ -74,5 +75,5 @@ def _build_as(cfg: str, source: SourceWeights, path: str | Path) -> Detector:
             f"{path}: has no weights for {len(left)} of the {len(model.state_dict())} tensors of {cfg} (such as "
             f"{left[0]}), which would detect noise; start a training from them with train.py --cfg --weights"
         )
-    log.info("%s run as %s\n%s", path, cfg, report.table())
+    log.info("%s run as %s\n%s", path, cfg, Lines(report.table()))
     return model

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -16,6 +19,7 @@ from engine.device import detection_precision, precision_of, select_device
 from engine.errors import EngineError
 from engine.flag import whole
 from engine.options import TrainOptions
+from files.printable import Lines
 from models.errors import ConfigError
 
 
@@ -147,3 +151,30 @@ def test_wrong_flag_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
         parse_options(["--epoch-count", "3"])
     assert caught.value.code == 2
     assert "--epoch-count" in capsys.readouterr().err
+
+
+def test_our_lines_are_shown_and_those_of_libraries_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: Sequence[str] | None) -> int:
+        logging.getLogger("matplotlib.font_manager").warning("findfont: no such family")
+        log = logging.getLogger("engine.training.loop")
+        log.info("%s: %.2f of %d\n%s", "a\x1b[2J\nb", 0.5, 3, Lines("row 1\nrow\x1b2"))
+        log.info("no arguments: 100%")
+        log.debug("too much")
+        return 0
+
+    assert cli.run_cli(main) == 0
+    assert capsys.readouterr().out == "a\\x1b[2J\\nb: 0.50 of 3\nrow 1\nrow\\x1b2\nno arguments: 100%\n"
+    logging.getLogger("engine").info("nobody listens any more")
+    assert capsys.readouterr().out == ""
+
+
+def test_help_that_nobody_can_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout", Full())
+    with pytest.raises(SystemExit) as caught:
+        cli.run_cli(lambda argv: int(bool(parse_options(argv))), ["--help"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: standard output cannot be written: no space left on device; ")
