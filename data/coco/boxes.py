@@ -21,6 +21,7 @@ OUTCOMES = (
     "of no area",
     "outside the image",
     "listed twice",
+    "without a box",
 )
 """What becomes of a box; what `clean_boxes` returns are indices into it. From the third on, it is dropped."""
 
@@ -49,6 +50,7 @@ def clean_boxes(
     outcomes = (np.abs(inside - corners) > CLIP_TOLERANCE).any(1).astype(np.uint8)  # (N,): kept or clipped
     reasons = {  # each (N,)
         "of unused categories": ~used,
+        "without a box": np.isnan(boxes_xywh).all(1),
         "not finite": ~finite,
         "inverted": (size < 0).any(1),
         "of no area": (size == 0).any(1),

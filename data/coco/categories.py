@@ -37,7 +37,8 @@ def chosen_classes(tables: CocoTables, settings: ScanSettings, annotations: Path
                 raise DataError(f"{annotations}: there is no category {name!r}, which '{asking}' asks for; {hint}")
     names = tuple(name for name in names if name not in settings.ignore)
     if not names:
-        raise DataError(f"{annotations}: no class is left beside those of 'ignore'; take one off that list")
+        beside = " beside those of 'ignore'" if settings.ignore else ""
+        raise DataError(f"{annotations}: there is no class{beside}; annotate objects, or correct the data-set YAML")
     return Classes.of(names, (ids[name] for name in names))
 
 

@@ -191,5 +191,5 @@ def _parsed(line: str, classes: int) -> _Row:
 def _around(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:
     """The upright box around points; not finite where one of them is not."""
     if not all(map(math.isfinite, (*xs, *ys))):
-        return (math.nan,) * 4
+        return (math.nan, math.nan, 0.0, 0.0)
     return (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
