@@ -14,21 +14,31 @@ from itertools import chain, takewhile
 from typing import Any, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.blocks.conv import Conv, DWConv
 from models.budget import current_budget
 from models.errors import ConfigError
-from models.heads.base import DetectionHead, Predictions
+from models.heads.base import DetectionHead, LossHyperparameters, Predictions
 from models.heads.takeover import SAME, HeadTakeover, join_classes, shared_classes
+from models.losses.anchor_free import SIDES, AnchorFreeLoss
+from models.losses.cells import Cells
 from models.registry import RowContext, RowPlan, register
-
-SIDES = 4  # left, top, right, bottom
 
 # Prior of the initial biases: about this many objects in an image of this size, all classes equally likely.
 PRIOR_OBJECTS = 5
 PRIOR_IMAGE_SIZE = 640
 INITIAL_BOX_BIAS = 1.0
+
+
+class AnchorFreeHyperparameters(LossHyperparameters):
+    """What weighs the parts of the loss; see `models.losses.anchor_free.AnchorFreeLoss`."""
+
+    box: float = Field(7.5, ge=0)
+    cls: float = Field(0.5, ge=0)
+    dfl: float = Field(1.5, ge=0)
+
 
 Branch = tuple[str, str]
 """Names of the box and of the class branch of a pair."""
@@ -89,6 +99,8 @@ class AnchorFreeDetect(DetectionHead):
         nc, nl, reg_max: classes, levels, and see above.
         stride: `(nl,)` input pixels per cell, found from the graph and not saved.
     """
+
+    hyperparameters = AnchorFreeHyperparameters
 
     def __init__(
         self,
@@ -164,26 +176,13 @@ class AnchorFreeDetect(DetectionHead):
         dtype = torch.promote_types(levels[0].dtype, torch.float32)
         flat = torch.cat([level.flatten(2) for level in levels], 2).to(dtype)  # (B, 4 * reg_max + nc, N)
         box_logits, class_logits = flat.split((SIDES * self.reg_max, self.nc), 1)
-        points, cell = self._cells(levels, dtype)  # (2, N) in cells, (N,) px
-        left_top, right_bottom = self.dfl(box_logits).chunk(2, 1)  # (B, 2, N) each, in cells
-        boxes_xyxy = torch.cat((points - left_top, points + right_bottom), 1) * cell  # (B, 4, N) px
+        cells = Cells.of_maps([level.shape[2:] for level in levels], self.stride.to(dtype), flat)
+        boxes_xyxy = cells.boxes_xyxy(self.dfl(box_logits))  # (B, 4, N)
         return Predictions(boxes_xyxy.transpose(1, 2), class_logits.sigmoid().transpose(1, 2))
 
-    def _cells(self, levels: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """`(2, N)` x and y of the middle of every cell, in cells, and `(N,)` the cells' side in pixels."""
-        points, sides = [], []
-        for level, stride in zip(levels, self.stride, strict=True):
-            height, width = level.shape[2:]
-            x = torch.arange(width, device=level.device, dtype=dtype) + 0.5  # (W,)
-            y = torch.arange(height, device=level.device, dtype=dtype) + 0.5  # (H,)
-            grid = torch.stack((x.expand(height, width), y[:, None].expand(height, width)))  # (2, H, W)
-            points.append(grid.flatten(1))
-            sides.append(stride.to(dtype).expand(height * width))
-        return torch.cat(points, 1), torch.cat(sides)
-
     def criterion(self, gains: Mapping[str, float]) -> nn.Module:
-        """The loss of task-aligned assignment."""
-        raise NotImplementedError
+        """The loss of the cells that predict a box best already: YOLOv8's, and YOLOv10's where there are two pairs."""
+        return AnchorFreeLoss(self, gains)
 
     def fuse(self) -> AnchorFreeDetect:
         """Drops the branches that only train, in place; inference only from then on."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torchvision.ops import box_convert, complete_box_iou_loss
 
 from models.losses.anchor_assignment import assign
+from models.losses.cells import cells_to_ignore
 from models.losses.targets import Targets
 
 # Objectness weight per level, finest first: fine levels hold few boxes among many cells.
@@ -100,23 +101,39 @@ class AnchorLoss(nn.Module):
 
         Args:
             logits: per level `(B, A, H, W, 5 + nc)`.
-            targets: the boxes count; regions to ignore do not yet.
+            targets: boxes; and regions in which the objectness counts only where a box was matched.
             progress: not used, this loss stays the same over the training.
         """
         box = objectness = label = logits[0].new_zeros((), dtype=torch.float32)
-        for prediction, anchors, weight in zip(logits, self._head[0].anchors, self.balance, strict=True):
-            level = self._level_loss(prediction.float(), targets.boxes, anchors)
+        ignored = self._ignored(logits, targets)
+        levels = zip(logits, self._head[0].anchors, ignored, self.balance, strict=True)
+        for prediction, anchors, ignored_cells, weight in levels:
+            level = self._level_loss(prediction.float(), targets.boxes, anchors, ignored_cells)
             box = box + level.box
             objectness = objectness + level.objectness * weight
             label = label + level.label
         return {"box": box * self.box_gain, "obj": objectness * self.obj_gain, "cls": label * self.cls_gain}
 
-    def _level_loss(self, logits: Tensor, boxes: Tensor, anchors: Tensor) -> LevelLoss:
-        """The loss of one level from logits `(B, A, H, W, 5 + nc)`, boxes `(N, 6)` and anchors `(A, 2)`."""
+    def _ignored(self, logits: Sequence[Tensor], targets: Targets) -> list[Tensor | None]:
+        """Per level `(B, H, W)`, whether a cell lies in a region to ignore; None where there is no region."""
+        if not len(targets.ignore):
+            return [None] * len(logits)
+        shapes = [(level.shape[2], level.shape[3]) for level in logits]
+        ignored = cells_to_ignore(targets, len(logits[0]), shapes, self._head[0].stride.tolist())  # (B, cells)
+        parts = ignored.split([height * width for height, width in shapes], 1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _level_loss(self, logits: Tensor, boxes: Tensor, anchors: Tensor, ignored: Tensor | None) -> LevelLoss:
+        """The loss of one level from logits `(B, A, H, W, 5 + nc)`, boxes `(N, 6)` and anchors `(A, 2)`.
+
+        Args:
+            ignored: `(B, H, W)`; there only anchors that matched a box count in the mean of the objectness.
+        """
         cells = logits.shape[:4]  # B, A, H, W
         match = assign(boxes, anchors, (cells[2], cells[3]), self.max_ratio)
         objectness_target = logits.new_zeros(cells)  # (B, A, H, W)
         box_loss = label_loss = logits.new_zeros(())
+        counted = None if ignored is None else ~ignored[:, None].expand(cells)  # (B, A, H, W)
         if len(match.image):
             matched = logits[match.image, match.anchor, match.row, match.column]  # (M, 5 + nc)
             xy = matched[:, :2].sigmoid() * 2 - 0.5  # (M, 2) centre from the cell's corner, grid units
@@ -131,10 +148,14 @@ class AnchorLoss(nn.Module):
             flat = ((match.image * cells[1] + match.anchor) * cells[2] + match.row) * cells[3] + match.column
             objectness_target.view(-1).scatter_reduce_(0, flat, quality, "amax")
             label_loss = self._label_loss(matched[:, 5:], match.label)
-        objectness_loss = functional.binary_cross_entropy_with_logits(
-            logits[..., 4], objectness_target, pos_weight=self.obj_pw
-        )
-        return LevelLoss(box_loss, objectness_loss, label_loss)
+            if counted is not None:
+                counted[match.image, match.anchor, match.row, match.column] = True
+        objectness, wanted = logits[..., 4], objectness_target
+        if counted is not None:
+            objectness, wanted = objectness[counted], wanted[counted]  # (counted cells,) each
+        objectness_loss = functional.binary_cross_entropy_with_logits(objectness, wanted, pos_weight=self.obj_pw)
+        # Where nothing counts there is nothing to learn; the mean of nothing would be NaN.
+        return LevelLoss(box_loss, objectness_loss if objectness.numel() else objectness.sum(), label_loss)
 
     def _label_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy of class logits `(M, nc)` against classes `(M,)`, a scalar."""

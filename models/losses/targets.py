@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,3 +37,9 @@ class Targets:
     def to(self, device: torch.device) -> Targets:
         """The same on another device."""
         return replace(self, boxes=self.boxes.to(device), ignore=self.ignore.to(device))
+
+
+def boxes_in_pixels(boxes: Tensor, input_hw: tuple[int, int]) -> Tensor:
+    """`(n, 4)` left, top, right, bottom in pixels, from cx, cy, w, h as fractions of an input of this size."""
+    height, width = input_hw
+    return box_convert(boxes * boxes.new_tensor((width, height, width, height)), "cxcywh", "xyxy")
