@@ -1,6 +1,7 @@
 """One file for a family of networks: `scales` names its sizes, and the file's name or the key `scale` chooses one.
 
-The letters after a number in the name are the size: `yolov5m-spconv` is size `m` of the family `yolov5-spconv`.
+The letters after a number in the name are the size: `yolov5m-spconv` is size `m` of the family `yolov5-spconv`. The x
+of `yolo11-3x3` is none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ SCALES, SCALE = "scales", "scale"
 """The keys of the sizes, and of the one that a file chooses itself."""
 
 _SIZE = re.compile(r"(?<=\d)[A-Za-z]+(?![A-Za-z])")
+_TIMES = re.compile(r"(?<!yolo)(?<!yolov)(?<!\d)\d+x(?=\d)", re.IGNORECASE)  # 3x3, but not the x of yolov5x6
 
 
 def sizes_of(document: Document) -> list[str]:
@@ -27,7 +29,10 @@ def sizes_of(document: Document) -> list[str]:
 
 def families_of(stem: str) -> Iterator[tuple[str, str]]:
     """Every family name and size that a name may be made of: `yolov5m-p2` gives `("yolov5-p2", "m")`."""
+    times = {match.end() for match in _TIMES.finditer(stem)}
     for match in _SIZE.finditer(stem):
+        if match.end() in times:
+            continue
         yield stem[: match.start()] + stem[match.end() :], match.group()
 
 

@@ -5,12 +5,13 @@ When code moves, its entries move with it: tests/test_mutations.py refuses an en
 
 from __future__ import annotations
 
-from tests.mutations import data, evaluation, limits, network, sources, training
+from tests.mutations import data, dialect, evaluation, limits, network, sources, training
 from tests.mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
     *training.MUTATIONS,
     *network.MUTATIONS,
+    *dialect.MUTATIONS,
     *limits.MUTATIONS,
     *data.MUTATIONS,
     *sources.MUTATIONS,

@@ -188,7 +188,7 @@ _SCHEMA = (
     *cut(
         "models/config/sizes.py",
         "tests/models/config/test_sizes.py::test_every_name_and_path_that_ever_worked",
-        ("chosen = named or written", "chosen = written or sizes[0]"),
+        ("return named or written", "return written or sizes[0]"),
     ),
 )
 

@@ -9,6 +9,7 @@ import yaml
 
 from files.places import CONFIGS
 from models.config.reader import SHELF, config_names, find_config, load_config
+from models.config.sizes import families_of
 from models.errors import ConfigError
 
 SIZES = {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
@@ -104,6 +105,23 @@ def test_a_family_of_ones_own(tmp_path: Path) -> None:
     assert load_config(tmp_path / "net2m.yaml").width_multiple == 0.75
     with pytest.raises(ConfigError, match=r"net2x.yaml: no such model configuration"):
         load_config(tmp_path / "net2x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("yolov5m-p2", [("yolov5-p2", "m")]),
+        ("yolo11x", [("yolo11", "x")]),
+        ("yolov5x6", [("yolov56", "x")]),
+        ("yolo11x2", [("yolo112", "x")]),
+        ("yolo11-3x3", []),
+        ("their11n-3x3s", [("their11-3x3s", "n"), ("their11n-3x3", "s")]),
+        ("yolo11", []),
+        ("net-33x1", []),
+    ],
+)
+def test_what_a_name_says_of_sizes(stem: str, expected: list[tuple[str, str]]) -> None:
+    assert list(families_of(stem)) == expected
 
 
 def test_a_mapping_with_sizes() -> None:
