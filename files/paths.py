@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SHOWN = 160  # characters of a name that messages repeat
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_DRIVE = re.compile(r"(^|/)[A-Za-z]:\\|^[A-Za-z]:/")
 _QUOTES = ("'", '"')
 _REASONS = {
     errno.ENAMETOOLONG: "the name is longer than this system takes; shorten it",
@@ -67,8 +67,12 @@ def unquoted(text: str) -> str:
     return bare[1:-1].strip() if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in _QUOTES else bare
 
 
-def why_missing(path: str | os.PathLike[str]) -> str:
-    """Why there is nothing at a path, and what to do about it: `no such file or folder`, `...; check ...`."""
+def why_missing(path: str | os.PathLike[str], what: str = "file or folder") -> str:
+    """Why there is nothing at a path, and what to do about it: `no such file or folder`, `...; check ...`.
+
+    Args:
+        what: should be there.
+    """
     try:
         os.stat(path)  # noqa: PTH116 (it may be no path at all)
     except ValueError:
@@ -80,12 +84,12 @@ def why_missing(path: str | os.PathLike[str]) -> str:
             return _REASONS[error.errno]
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
             return f"cannot be looked at ({error.strerror}); check the disk"
-    return f"no such file or folder{_hint(str(path))}"
+    return f"no such {what}{_hint(str(path))}"
 
 
 def _hint(text: str) -> str:
     """What may be wrong with a path to nothing, "" where nothing looks wrong."""
-    if os.sep == "/" and _DRIVE.match(text):
+    if os.sep == "/" and _DRIVE.search(text):
         return "; it is a path of Windows: write where the file is on this machine"
     if os.sep == "/" and "\\" in text:
         return ", nor with / for its backslashes; write / between folders"

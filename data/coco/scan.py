@@ -68,7 +68,8 @@ def _look(entry: ImageEntry, annotations: Path, max_pixels: int) -> _Finding:
     where = f"{annotations}: image '{entry.file_name}' (id {entry.image_id})"
     try:
         if not entry.path.is_file():
-            why = f"{where} is not in {_folder(entry)}; copy it there, or correct the folder or file_name"
+            windows = "; its backslashes are no folders here, write /" if "\\" in entry.file_name else ""
+            why = f"{where} is not in {_folder(entry)}; copy it there, or correct the folder or file_name{windows}"
             return _Finding(contradiction=why)
         check_image(entry.path, max_pixels)
         height, width, turned = stored_size(entry.path, max_pixels)

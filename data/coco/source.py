@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from data.coco.names import located
 from data.coco.tables import CocoTables, parse_coco, read_coco_bytes
 from data.errors import DataError
 from data.media.limits import MAX_PIXELS
 from files.classes import Classes
+from files.paths import exists, is_folder, shown, why_missing
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,13 @@ class CocoFile:
         """Raises DataError: the file cannot be read, or there is no such folder."""
         content = read_coco_bytes(self.file)
         require_images(self.images)
-        return Reading(content, lambda legacy: parse_coco(content, self.file, legacy=legacy))
+        return Reading(
+            content, lambda legacy: located(parse_coco(content, self.file, legacy=legacy), self.images, self.file)
+        )
 
 
 def require_images(folder: Path) -> None:
     """Raises DataError where the folder of images is not there."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images; correct 'images' in the data-set YAML")
+    if not is_folder(folder):
+        why = "a file, no folder" if exists(folder) else why_missing(folder, "folder of images")
+        raise DataError(f"{shown(folder)}: {why}; correct 'images' in the data-set YAML")

@@ -7,6 +7,7 @@ occur, and single rows are looked at only to say which of them is wrong.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from data.errors import DataError
+from files.paths import exists, is_file, is_folder, shown, why_missing
 from files.words import count
 
 
@@ -106,14 +108,17 @@ def read_coco_bytes(file: Path) -> bytes:
     Raises:
         DataError: it is missing or cannot be read.
     """
+    if exists(file) and not (is_file(file) or is_folder(file)):  # reading would wait for ever, or never end
+        raise DataError(f"{file}: not a file but a pipe, a device or a socket; correct 'annotations'")
     try:
-        if file.exists() and not (file.is_file() or file.is_dir()):  # reading would wait for ever, or never end
-            raise DataError(f"{file}: not a file but a pipe, a device or a socket; correct 'annotations'")
         return file.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such annotation file; correct 'annotations' in the data-set YAML") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot read the annotation file: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        if not exists(file):
+            why = why_missing(file, "annotation file")
+            raise DataError(f"{shown(file)}: {why}; correct 'annotations' in the data-set YAML") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        remedy = "give the JSON file" if isinstance(error, IsADirectoryError) else "check its permissions and the disk"
+        raise DataError(f"{file}: cannot read the annotation file: {reason}; {remedy}") from None
 
 
 def parse_coco(content: bytes, file: Path, *, legacy: bool = False) -> CocoTables:
@@ -187,6 +192,9 @@ def _sections(content: bytes, file: Path, legacy: bool) -> dict[str, list[Any]]:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"{file}, {where}: broken JSON: {error.msg}; export the annotations again") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{file}, line {line}: cannot be read as UTF-8 text; save the file as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: broken JSON: {' '.join(str(error).split())}; export the annotations again") from None
     if not isinstance(document, dict):
@@ -230,7 +238,12 @@ class _Table:
         return ids
 
     def integers(self, key: str) -> np.ndarray:
-        values = self._column(key, {int}, "a whole number")
+        values = self._column(key, {int, float}, "a whole number, without quotes")
+        if not set(map(type, values)) <= {int}:  # some programs write 1.0
+            bad = (index for index, value in enumerate(values) if isinstance(value, float) and not value.is_integer())
+            if (index := next(bad, None)) is not None:
+                self._fail(index, f"has the {key} {values[index]!r}; it must be a whole number")
+            values = list(map(int, values))
         try:
             return np.array(values, np.int64).reshape(-1)
         except OverflowError:
@@ -238,9 +251,9 @@ class _Table:
             return self._fail(index, f"has a '{key}' that does not fit 64 bits; renumber the entries")
 
     def sizes(self, key: str) -> np.ndarray:
-        """Sides in pixels, at least 1; some programs write them as 640.0."""
-        values = self._column(key, {int, float}, "a number of pixels")
-        bad = (index for index, value in enumerate(values) if not (1 <= value < 2**31 and value == int(value)))
+        """Sides in pixels, at least 1; some programs write them as 640.0 or "640"."""
+        values = _numbers(self._column(key, {int, float, str}, "a number of pixels"))
+        bad = (index for index, value in enumerate(values) if not _is_side(value))
         if (index := next(bad, None)) is not None:
             self._fail(index, f"has the {key} {values[index]!r}; give the image's {key} in pixels")
         return np.array(values, np.int64)
@@ -291,10 +304,11 @@ class _Table:
         return np.where(np.isfinite(areas) & (areas >= 0), areas, np.nan)
 
     def flags(self, key: str) -> np.ndarray:
-        """0 or 1; 0 where the key is missing or null."""
-        values = [0 if value is None else value for value in (row.get(key) for row in self.rows)]
-        if not set(map(type, values)) <= {int, bool} or not set(values) <= {0, 1}:
-            index = next(i for i, v in enumerate(values) if type(v) not in (int, bool) or v not in (0, 1))
+        """0 or 1, also as 1.0, true or "1"; 0 where the key is missing or null."""
+        values = _numbers([0 if value is None else value for value in (row.get(key) for row in self.rows)])
+        if not set(map(type, values)) <= {int, bool, float} or not set(values) <= {0, 1}:
+            good = (int, bool, float)
+            index = next(i for i, v in enumerate(values) if type(v) not in good or v not in (0, 1))
             self._fail(index, f"has the {key} {values[index]!r}; it must be 0 or 1")
         return np.array(values, bool)
 
@@ -341,6 +355,18 @@ class _Table:
         row = self.rows[index]
         name = f" (id {row['id']})" if isinstance(row, dict) and isinstance(row.get("id"), int) else ""
         raise DataError(f"{self.file}: {self.section}[{index}]{name} {message}")
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    """Texts such as "640" as the whole numbers that they hold; other values as they are."""
+    if str not in set(map(type, values)):
+        return values
+    digits = re.compile("[0-9]{1,18}")
+    return [int(value) if isinstance(value, str) and digits.fullmatch(value) else value for value in values]
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int | float) and 1 <= value < 2**31 and value == int(value)
 
 
 _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}

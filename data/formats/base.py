@@ -28,6 +28,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from data.coco.source import AnnotationSource
 from data.coco.tables import CocoTables
+from files.paths import expanded, find
 
 
 def _path_from_root(path: Any, info: Any) -> Any:
@@ -101,11 +102,12 @@ def split_forms() -> str:
 
 
 def join(base: Path, path: str) -> Path:
-    """A path of a YAML, absolute; `~` is the home folder."""
+    """A path of a YAML, absolute; `~` is the home folder, and the backslashes of Windows are found as `/`."""
+    place = base / (find(path, base) or expanded(path))
     try:
-        return (base / Path(path).expanduser()).resolve()
-    except RuntimeError:  # ~user of an unknown user
-        return base / path
+        return place.resolve()
+    except (OSError, RuntimeError, ValueError):  # a name that no system takes: whoever opens it says so
+        return place
 
 
 def tables_of(

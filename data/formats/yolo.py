@@ -22,6 +22,7 @@ from data.coco.tables import CocoTables
 from data.errors import DataError
 from data.formats.base import SplitConfig, join, register_format, tables_of
 from data.formats.pictures import lines_of, names_from, pictures_in, pictures_of_list
+from files.paths import exists
 from files.words import count
 
 _PIXELS = 2.0
@@ -36,7 +37,7 @@ def _place(path: Any, info: Any) -> Any:
         raise ValueError("is empty; write the folder of the pictures")
     place = join(info.context, path)
     beside = join(info.context, path.removeprefix("../"))
-    return beside if not place.exists() and beside.exists() else place
+    return beside if not exists(place) and exists(beside) else place
 
 
 @register_format
