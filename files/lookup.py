@@ -9,6 +9,8 @@ from pathlib import Path
 
 from files.errors import InputError
 from files.hints import near_names, suggestion
+from files.paths import exists, expanded, find, is_file, is_folder, why_missing
+from files.paths import shown as printable
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -46,10 +48,12 @@ class Shelf:
         Raises:
             InputError: of the class `error`; a folder lies there.
         """
-        path = _expanded(name)
-        if path.is_dir() and self.named(name) is None:
+        path = find(str(name))
+        if path is not None and is_folder(path) and self.named(name) is None:
             raise self.error(f"{name}: is a folder; give a file: a {self.what}")
-        return path if path.is_file() else None
+        if path is not None and not is_folder(path) and not is_file(path):
+            raise self.error(f"{name}: not a file but a pipe, a device or a socket; give a file: a {self.what}")
+        return path if path is not None and is_file(path) else None
 
     def named(self, name: str | os.PathLike[str]) -> Path | None:
         """The file in the folder that `name` means, if there is one."""
@@ -58,8 +62,8 @@ class Shelf:
 
     def stem(self, name: str | os.PathLike[str]) -> str | None:
         """`name` without its ending, if it is a bare name, or a path into the folder or an earlier one; else None."""
-        path = _expanded(name)
-        if path.name != str(name) and path.parent.resolve() not in (self.folder, *self.earlier):
+        path = expanded(name)
+        if path.name != str(name) and _resolved(path.parent) not in (self.folder, *self.earlier):
             return None
         return path.stem if path.suffix in _SUFFIXES else path.name
 
@@ -81,7 +85,8 @@ class Shelf:
         listed = ", ".join(f"{stem}.yaml" for stem in list(examples) or stems)
         # compared without their endings, which would make all of them alike
         near = [f"{stem}.yaml" for stem in near_names(wanted, stems, most=3)]
-        return self.error(f"{name}: no such {self.what}; {suggestion(near) or f'give a path, or one of {listed}'}")
+        why = f"no such {self.what}" if exists(name) else why_missing(name, self.what)
+        return self.error(f"{printable(name)}: {why}; {suggestion(near) or f'give a path, or one of {listed}'}")
 
 
 def shown(path: Path) -> str:
@@ -91,8 +96,8 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _expanded(name: str | os.PathLike[str]) -> Path:
+def _resolved(path: Path) -> Path | None:
     try:
-        return Path(name).expanduser()
-    except RuntimeError:  # ~user of an unknown user
-        return Path(name)
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that no system takes
+        return None

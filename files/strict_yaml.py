@@ -106,7 +106,10 @@ def read_yaml(path: Path, error: type[InputError], form: str, origin: str = "") 
         reason = problem.strerror or type(problem).__name__
         raise error(f"{origin}: cannot be read ({reason}); check the path and its permissions") from None
     except UnicodeDecodeError as problem:
-        raise error(f"{origin}: cannot be read as UTF-8 text ({problem.reason}); save the file as UTF-8") from None
+        line = content.count(b"\n", 0, problem.start) + 1
+        raise error(f"{origin}, line {line}: cannot be read as UTF-8 text; save the file as UTF-8") from None
+    if "\0" in text:
+        raise error(f"{origin}: holds zero bytes, as UTF-16 does; save the file as UTF-8")
     try:
         return _parse(text, origin)
     except _RefusalError as refusal:

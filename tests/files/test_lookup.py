@@ -76,6 +76,32 @@ def test_what_is_missing(shelf: Shelf, name: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 5000, "longer than this system takes"),
+        ("~nobody-of-that-name/x.yaml", "no such thing, and no such user"),
+        ("loop/first.yaml", "a link that leads to itself"),
+        ("C:\\x.yaml", "no such thing; it is a path of Windows"),
+        ("a\\x.yaml", "no such thing, nor with / for its backslashes"),
+        ("a\0b", "zero character"),
+        ("/dev/null", "not a file but a pipe, a device or a socket"),
+    ],
+)
+def test_what_can_be_no_file(shelf: Shelf, name: str, message: str) -> None:
+    Path("loop").symlink_to("loop")
+    with pytest.raises(OwnError) as caught:
+        shelf.find(name)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_backslashes_of_windows_are_slashes_where_that_is_a_file(shelf: Shelf) -> None:
+    Path("deep").mkdir()
+    Path("deep/x.yaml").write_text("")
+    assert shelf.find("deep\\x.yaml") == Path("deep/x.yaml")
+
+
 def test_paths_are_shown_from_the_working_folder(shelf: Shelf) -> None:
     Path("a").mkdir()
     assert shown(Path("a/b.yaml").absolute()) == "a/b.yaml"

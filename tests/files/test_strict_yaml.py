@@ -78,7 +78,10 @@ def test_aliases_and_merges_are_written_out(tmp_path: Path) -> None:
         ("a: !!timestamp x", "line 1: not valid YAML"),
         ("a: !!python/name:os.system", "line 1: not valid YAML"),
         ("? [1, 2]\n: 3", "line 1: not valid YAML"),
-        (b"a: \xff", "cannot be read as UTF-8 text (invalid start byte); save the file as UTF-8"),
+        (b"a: 1\nb: \xff", "line 2: cannot be read as UTF-8 text; save the file as UTF-8"),
+        ("a: 1".encode("utf-16"), "cannot be read as UTF-8 text; save the file as UTF-8"),
+        ("a: 1".encode("utf-16-le"), "holds zero bytes, as UTF-16 does; save the file as UTF-8"),
+        ("a: 中文".encode("gbk"), "line 1: cannot be read as UTF-8 text; save the file as UTF-8"),
         ("a: " + "[" * 5000, "is nested too deeply"),
     ],
 )

@@ -8,6 +8,7 @@ _ENTRIES = "tests/data/media/test_entries.py"
 _LISTS = "tests/data/media/test_lists.py"
 _ADDRESSES = "tests/data/media/test_addresses.py"
 _DOWNLOAD = "tests/data/media/test_download.py"
+_WRITTEN = "tests/data/coco/test_as_programs_write.py"
 
 MUTATIONS = (
     *cut(
@@ -74,5 +75,24 @@ MUTATIONS = (
         "data/media/sources.py",
         f"{_DOWNLOAD}::test_a_video_that_the_server_refuses_names_the_reason",
         ("refusal(entry.address, entry.label) if is_web", '"" if is_web'),
+    ),
+    *cut(
+        "data/coco/names.py",
+        f"{_WRITTEN}::test_file_names_of_windows",
+        ("return slashed if is_file(folder / slashed) else name", "return name"),
+        ('if "\\\\" not in name or is_file(folder / name):', 'if "\\\\" not in name:'),
+    ),
+    *cut(
+        "data/coco/source.py",
+        f"{_WRITTEN}::test_two_images_that_are_one_file_by_way_of_backslashes",
+        (
+            "located(parse_coco(content, self.file, legacy=legacy), self.images, self.file)",
+            "parse_coco(content, self.file)",
+        ),
+    ),
+    *cut(
+        "data/formats/base.py",
+        f"{_WRITTEN}::test_paths_in_a_data_set_yaml",
+        ("(find(path, base) or expanded(path))", "expanded(path)"),
     ),
 )
