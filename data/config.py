@@ -24,6 +24,7 @@ from data.formats.base import join
 from data.media.limits import MAX_PIXELS
 from files.hints import did_you_mean
 from files.lookup import Shelf
+from files.paths import is_file
 from files.places import CONFIGS
 from files.problems import Problem, first_problem
 from files.strict_yaml import Document, read_yaml
@@ -190,7 +191,7 @@ def _with_absolute_paths(document: Document, file: Path) -> dict[Any, Any]:
         )
     absolute = dict(content, path=join(file.parent, root))
     hyp = content.get("hyp")
-    if isinstance(hyp, str) and join(file.parent, hyp).is_file():
+    if isinstance(hyp, str) and is_file(join(file.parent, hyp)):
         absolute["hyp"] = str(join(file.parent, hyp))
     return absolute
 

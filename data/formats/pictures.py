@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.media.image import image_suffixes
+from files.paths import exists, is_file, is_folder, shown, why_missing
 
 MOST_LIST_BYTES = 1 << 28
 """Of a list of pictures."""
@@ -19,7 +20,7 @@ def pictures_in(folder: Path) -> list[Path]:
     Raises:
         DataError: the folder is not there, or holds no picture.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f"{folder}: no such folder of images; correct the path in the data-set YAML")
     suffixes = image_suffixes()
     found = sorted(path for path in files_in(folder) if path.suffix.lower() in suffixes)
@@ -57,14 +58,14 @@ def lines_of(file: Path, what: str) -> list[str]:
     Raises:
         DataError: it is not there, too large, or not UTF-8.
     """
+    if not exists(file):
+        raise DataError(f"{shown(file)}: {why_missing(file, f'file: {what}')}; correct the data-set YAML")
+    if not is_file(file):
+        raise DataError(f"{file}: not a file but a folder, pipe or device; give {what}")
     try:
-        if not file.is_file() and file.exists():
-            raise DataError(f"{file}: not a file but a folder, pipe or device; give {what}")
         if file.stat().st_size > MOST_LIST_BYTES:
             raise DataError(f"{file}: has {file.stat().st_size} bytes, too many for {what}; check it")
         return [line.strip() for line in file.read_text(encoding="utf-8-sig").split("\n")]
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file: {what}; correct the data-set YAML") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror}); check its permissions") from None
     except UnicodeDecodeError:
@@ -80,13 +81,6 @@ def _located(line: str, folders: tuple[Path, ...]) -> Path:
     """The path of a line; the first folder that has it, or the first of all. Backslashes are Windows' slashes."""
     for name in (line, line.replace("\\", "/")):
         for folder in folders:
-            if _is_file(folder / name):
+            if is_file(folder / name):
                 return folder / name
     return folders[0] / line
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or with a zero character
-        return False

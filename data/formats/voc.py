@@ -20,6 +20,7 @@ from data.coco.tables import CocoTables
 from data.errors import DataError
 from data.formats.base import SplitConfig, SplitPath, join, register_format, tables_of
 from data.formats.pictures import files_in, lines_of, names_from, pictures_in
+from files.paths import is_file, is_folder
 from files.words import count
 
 _MOST_BYTES = 1 << 24
@@ -44,7 +45,7 @@ class VocFiles(SplitConfig):
             return False
         annotations = entry.get("annotations")
         return "ids" in entry or (
-            isinstance(annotations, str) and bool(annotations.strip()) and join(root, annotations).is_dir()
+            isinstance(annotations, str) and bool(annotations.strip()) and is_folder(join(root, annotations))
         )
 
     def source(self, names: Sequence[str] | None, root: Path) -> AnnotationSource:
@@ -87,7 +88,7 @@ class VocFolder:
     def _listed(self, number: int, line: str) -> Path:
         """The XML of a list's line; the lists of one class have 1, 0 or -1 behind the name."""
         for name in (line, line.rsplit(maxsplit=1)[0]):
-            if (file := self.file / f"{name}.xml").is_file():
+            if is_file(file := self.file / f"{name}.xml"):
                 return file
         raise DataError(f"{self.ids}, line {number}: there is no {self.file / line}.xml; correct the list")
 

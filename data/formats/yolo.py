@@ -22,7 +22,7 @@ from data.coco.tables import CocoTables
 from data.errors import DataError
 from data.formats.base import SplitConfig, join, register_format, tables_of
 from data.formats.pictures import lines_of, names_from, pictures_in, pictures_of_list
-from files.paths import exists
+from files.paths import exists, is_file
 from files.words import count
 
 _PIXELS = 2.0
@@ -101,7 +101,7 @@ class YoloSource:
         """The text of each picture, which may not be there."""
         for place in (label_path, beside):
             labels = [place(picture) for picture in pictures]
-            if any(label.is_file() for label in labels):
+            if any(map(is_file, labels)):
                 return labels
         raise DataError(
             f"{self.file}: none of the {count(len(pictures), 'picture')} has labels; those of {pictures[0]} are looked "
@@ -123,7 +123,7 @@ class YoloSource:
         )
 
     def _rows(self, label: Path) -> Iterator[_Row]:
-        if label.is_file():
+        if is_file(label):
             for number, line in enumerate(lines_of(label, "a file of labels"), 1):
                 if line:
                     try:

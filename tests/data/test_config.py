@@ -107,7 +107,7 @@ def test_shipped_configs_are_found_by_bare_name(few_demo_pictures: None, cache_f
             ["unknown entry 'download'", "nothing is downloaded"],
         ),
         ("? [1, 2]\n: x\n" + GOOD, ["YAML syntax"]),
-        ("\x00", ["YAML syntax"]),
+        ("\x00", ["zero bytes"]),
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -65,7 +65,7 @@ def test_a_folder_of_that_name_is_no_file(shelf: Shelf) -> None:
     [
         ("frist", "frist: no such thing; did you mean 'first.yaml'?"),
         ("other/FIRST.yaml", "other/FIRST.yaml: no such thing; did you mean 'first.yaml'?"),
-        ("~nobody-here/first", "~nobody-here/first: no such thing; did you mean 'first.yaml'?"),
+        ("nobody-here/first", "nobody-here/first: no such thing; did you mean 'first.yaml'?"),
         ("zzz", "zzz: no such thing; give a path, or one of first.yaml, second.yaml"),
         ("notes.txt", "notes.txt: no such thing; give a path, or one of first.yaml, second.yaml"),
     ],
