@@ -125,6 +125,19 @@ def write_json(path: str | Path, content: Any, **style: Any) -> None:
     write_text(path, json.dumps(content, **style))
 
 
+def make_folder(folder: Path) -> Path:
+    """Makes a folder in one that is there, unless it exists; returns it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(folder, error) from None
+    return folder
+
+
 def sync_folder(folder: Path) -> None:
     """Brings a rename inside `folder` to the disk, on systems where folders can be synced."""
     with suppress(OSError):
@@ -178,7 +191,7 @@ def _allowed_if(holds: Callable[[], bool]) -> Iterator[None]:
 
 def _temporary_name(path: Path) -> Path:
     # random, since the process id is the same in two containers that share a folder
-    stem = os.fsdecode(os.fsencode(path.stem)[:_MAX_STEM])
+    stem = path.stem.encode("ascii", "ignore").decode()[:_MAX_STEM]  # half a letter would be no text
     return path.with_name(f".{stem}.{uuid.uuid4().hex[:12]}{_TEMPORARY}{path.suffix}")
 
 

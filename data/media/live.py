@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import numpy as np
 
 from data.media.addresses import URL, usable
 from data.media.image import prepare_decoders
+from data.media.opencv import opencv_name
 from files.paths import shown
 
 FALLBACK_FPS = 30.0
@@ -44,29 +44,11 @@ def open_capture(address: str) -> cv2.VideoCapture:
         return cv2.VideoCapture(int(address))
     if URL.match(address):
         return cv2.VideoCapture(usable(address))
-    # FFmpeg would take the file `12:30.mp4` for an address that begins with `12:`; a whole path begins with a slash.
-    path = Path(address).absolute()
-    return cv2.VideoCapture(str(path)) if _is_text(str(path)) else _open_renamed(path)
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name can be written in UTF-8. OpenCV ends the process on others."""
     try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _open_renamed(path: Path) -> cv2.VideoCapture:
-    """Opens a video whose name is no text, by way of a link that has one; not open where no link can be made."""
-    with tempfile.TemporaryDirectory() as folder:
-        link = Path(folder) / f"video{path.suffix if _is_text(path.suffix) else ''}"
-        try:
-            link.symlink_to(path)
-        except OSError:
-            return cv2.VideoCapture()
-        return cv2.VideoCapture(str(link))  # the file stays open when the link goes
+        with opencv_name(Path(address)) as name:
+            return cv2.VideoCapture(name)
+    except OSError:  # it is not text, and no link can be made
+        return cv2.VideoCapture()
 
 
 class LiveReader:

@@ -25,7 +25,7 @@ from data.media.live import LiveReader, open_capture, usable_fps
 from files.paths import shown
 
 _EXACT_COUNT_SUFFIXES = frozenset({".avi", ".m4v", ".mov", ".mp4"})
-_NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
+NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def open_source(source: str | Path, *, vid_stride: int = 1, max_pixels: int = MA
 
 
 def _broken(entry: Entry, number: int, error: str, index: int = 0) -> Frame:
-    return Frame(_NO_IMAGE, entry.label, index, entry.kind, number, error=error)
+    return Frame(NO_IMAGE, entry.label, index, entry.kind, number, error=error)
 
 
 def _read_picture(entry: Entry, number: int, max_pixels: int) -> Frame:

@@ -12,6 +12,7 @@ from engine.errors import EngineError
 from engine.options import DetectOptions
 from files.exit_codes import ExitCode
 from files.printable import printable
+from files.terminal import reader_is_gone
 from files.words import count
 
 if TYPE_CHECKING:
@@ -51,11 +52,13 @@ def detect(options: DetectOptions, backend: Backend | None = None) -> int:
         backend: network to use instead of loading `options.weights`.
 
     Returns:
-        Exit code: 0; 1 if some of several files could not be read; 130 after Ctrl-C, with everything so far written.
+        Exit code: 0; 1 if some of several files could not be read or written; 130 after Ctrl-C, with everything so far
+        written.
 
     Raises:
         DataError: there is no such source, or its only file cannot be read.
-        EngineError: weights, device or a flag cannot be used, or the output cannot be written.
+        EngineError: weights, device or a flag cannot be used.
+        OutputError: the output cannot be written; what was found until then is kept, as far as the disk takes it.
     """
     # Imported late, so that --help and a wrong flag answer at once.
     from engine.detect.output import DetectionWriter
@@ -75,6 +78,8 @@ def detect(options: DetectOptions, backend: Backend | None = None) -> int:
     except KeyboardInterrupt:
         _warn("interrupted; what was detected so far is kept")
         code = ExitCode.INTERRUPTED
+    finally:
+        _tell_remarks(writer, broken)
     _summarise(prediction, writer, broken)
     return code or (ExitCode.INCOMPLETE if broken else ExitCode.DONE)
 
@@ -106,8 +111,18 @@ def _follow(options: DetectOptions, prediction: Prediction, writer: DetectionWri
         _say(f"{position} {found.path}: {_counts(found)}, {found.inference_ms:.1f}ms")
         annotated = _annotate(found, options) if options.view_img or not options.nosave else found.image
         writer.write(found.frame, found, annotated)
+        _tell_remarks(writer, broken)
         if options.view_img and not show(found.frame, annotated):
             return
+        if reader_is_gone() and (found.frame.kind == "stream" or not options.saves):
+            return  # nobody reads the lines, and there is nothing else, or no end
+
+
+def _tell_remarks(writer: DetectionWriter, broken: set[int]) -> None:
+    for remark in writer.take_remarks():
+        _warn(f"{'error' if remark.lost else 'warning'}: {remark.text}")
+        if remark.lost:
+            broken.add(remark.entry)
 
 
 def _position(found: FrameDetections, entries: int) -> str:
@@ -146,7 +161,7 @@ def _summarise(prediction: Prediction, writer: DetectionWriter, broken: set[int]
     if writer.folder is not None:
         _say(f"results in {writer.folder}")
     if broken:
-        _warn(f"{len(broken)} of {len(prediction.source)} files could not be read; see above")
+        _warn(f"{len(broken)} of {len(prediction.source)} files could not be read or written; see above")
 
 
 def _say(line: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from data.errors import DataError
-from data.media.sources import Frame, Source, open_source
+from data.media.sources import NO_IMAGE, Frame, Source, open_source
 from engine.backends import Backend, open_backend
 from engine.detect.predictor import STAGES, Predictor, class_indices
 from engine.detections import CLASS_NAME, Detections
 from engine.device import detection_precision, select_device
+from engine.faults import fault_line
 from engine.options import DetectOptions
+from files.errors import InputError
 from models.budget import model_budget
 
 
@@ -68,14 +71,22 @@ class Prediction(Iterator[FrameDetections]):
         return {stage: 1000 * self.predictor.seconds[stage] / count for stage in STAGES} if count else {}
 
     def _detect(self) -> Iterator[FrameDetections]:
+        given_up: set[int] = set()
         for frame in self.source:
             if frame.error is not None:
                 if len(self.source) == 1 and self.predictor.count == 0:
                     raise DataError(frame.error)
                 yield _broken(frame)
                 continue
+            if frame.entry in given_up:
+                continue
             before = self.predictor.seconds["inference"]
-            found = self.predictor(frame.image)
+            try:
+                found = self.predictor(frame.image)
+            except Exception as error:
+                given_up.add(frame.entry)
+                yield _broken(replace(frame, image=NO_IMAGE, error=_why_given_up(frame, error)))
+                continue
             milliseconds = 1000 * (self.predictor.seconds["inference"] - before)
             yield FrameDetections(
                 found.xyxy,
@@ -121,6 +132,17 @@ def predict(options: DetectOptions, backend: Backend | None = None) -> Predictio
     if backend.device.type == "cuda":
         predictor.warm_up()
     return Prediction(source, predictor)
+
+
+def _why_given_up(frame: Frame, error: Exception) -> str:
+    """One line for a picture that the machine cannot look at; an error of another kind is a defect and is raised."""
+    if isinstance(error, InputError):
+        return f"{frame.path}: {error}"
+    if not isinstance(error, cv2.error) and fault_line(error) is None:
+        raise error
+    height, width = frame.image.shape[:2]
+    why = str(error) if isinstance(error, cv2.error) else "no memory is left for it; use a smaller --imgsz"
+    return f"{frame.path}: the picture of {width}x{height} px cannot be looked at: {' '.join(why.split())}"
 
 
 def _broken(frame: Frame) -> FrameDetections:

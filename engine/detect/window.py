@@ -10,6 +10,7 @@ import numpy as np
 
 from data.media.sources import Frame
 from engine.errors import EngineError
+from files.printable import printable
 
 
 def require_window() -> None:
@@ -29,8 +30,9 @@ def require_window() -> None:
 
 def show(frame: Frame, annotated: np.ndarray) -> bool:
     """Shows a picture until a key is pressed, or a frame for a moment; False after Escape or q."""
-    cv2.imshow(frame.path, annotated)
+    title = printable(frame.path)  # OpenCV ends the process on one that is no text
+    cv2.imshow(title, annotated)
     key = cv2.waitKey(0 if frame.kind == "image" else 1) & 0xFF
     if frame.kind == "image":
-        cv2.destroyWindow(frame.path)
+        cv2.destroyWindow(title)
     return key not in (27, ord("q"))

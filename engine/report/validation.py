@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
+from data.media.write import write_picture
 from engine.metrics.evaluate import EvalResult, Sample
 from engine.report.draw import draw_batch
 from engine.report.plots import plot_confusion_matrix, plot_precision_recall
-from files.atomic import write_bytes, write_json
+from files.atomic import write_json
+
+log = logging.getLogger(__name__)
 
 
 def save_pictures(result: EvalResult, names: Sequence[str], folder: Path) -> None:
@@ -50,8 +53,7 @@ def write_predictions(detections: Sequence[Mapping[str, Any]], path: Path) -> No
 
 
 def write_jpeg(path: Path, image_bgr: np.ndarray) -> None:
-    """Writes a picture `(H, W, 3)` uint8 BGR, whole or not at all."""
-    encoded, data = cv2.imencode(".jpg", image_bgr, (cv2.IMWRITE_JPEG_QUALITY, 92))
-    if not encoded:
-        raise OSError(f"{path}: OpenCV could not encode the picture")
-    write_bytes(path, data.tobytes())
+    """Writes a picture `(H, W, 3)` uint8 BGR, whole or not at all; as PNG where it is too large for a JPEG."""
+    note = write_picture(path, image_bgr, quality=92).note
+    if note:
+        log.warning("warning: %s", note)

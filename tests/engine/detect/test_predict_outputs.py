@@ -5,16 +5,22 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from engine.cli.detect import detect
+from engine.cli.run import run_cli
 from engine.detect import output as detect_output
 from engine.errors import EngineError
+from files.faults import OutputError
+from models.heads.base import Predictions
 from tests.engine.detect.colour_backend import BLUE, ColourBackend, draw, run, save, setup, tree
 
 
@@ -151,3 +157,103 @@ def test_class_names_that_are_no_folder_names(tmp_path: Path) -> None:
 def test_unique_names_ignore_case() -> None:
     unique = detect_output.UniqueNames()
     assert [unique(name) for name in ("a", "A", "a", "a-2", "b")] == ["a", "A-2", "a-3", "a-2-2", "b"]
+
+
+@pytest.mark.parametrize("stem", ["x" * 246, "汉" * 82, "b\udcff" * 120], ids=["ascii", "three bytes each", "no UTF-8"])
+def test_the_longest_names_with_every_output(tmp_path: Path, stem: str) -> None:
+    save(tmp_path / "in/a.png", draw((256, 320), red=(32, 64, 96, 128))).rename(tmp_path / f"in/{stem}.png")
+    encoded = io.BytesIO()
+    frames = [Image.fromarray(draw((64, 64), red=(8, 8, 8 * n, 8 * n))[..., ::-1]) for n in (3, 4)]
+    frames[0].save(encoded, "GIF", save_all=True, append_images=frames[1:])
+    (tmp_path / f"in/{stem}v.gif").write_bytes(encoded.getvalue())
+    options = setup(tmp_path, tmp_path / "in", save_txt=True, save_crop=True, save_json=True)
+    assert detect(options, ColourBackend(names=("red" * 100, "half \ud83d"))) == 0
+    folder = tmp_path / "runs/exp"
+    found = tree(folder)
+    assert len([name for name in found if name.startswith("labels/")]) == 3
+    assert len([name for name in found if name.startswith("crops/redred")]) == 3
+    assert len([name for name in found if name.endswith(".mp4")]) == 1
+    assert f"{stem}.png" in found
+    files = {entry["file_name"] for entry in json.loads((folder / "predictions.json").read_text())}
+    assert files == {f"{stem}.png", f"{stem}v.gif"}
+
+
+def test_a_picture_that_is_too_wide_for_a_jpeg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wide = save(tmp_path / "in/wide.jp2", draw((40, 70_000), red=(0, 4, 69_000, 36)))
+    folder = run(tmp_path, wide, save_crop=True, save_txt=True, imgsz=(320,))
+    assert tree(folder) == ["crops/red/wide.png", "labels/wide.txt", "wide.png"]
+    assert cv2.imread(str(folder / "wide.png")).shape == (40, 70_000, 3)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].endswith("px are more than a JPG file holds; written as wide.png")
+    assert said[1] == (
+        f"warning: {folder / 'wide.jpg'}: 70000x40 px are more than a JPG file holds; written as wide.png"
+    )
+    assert len(said) == 2
+
+
+def test_a_picture_that_cannot_be_encoded_takes_nothing_else_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, draw((256, 320), red=(32, 64, 96, 128)))
+    encode, calls = cv2.imencode, iter(range(100))
+    monkeypatch.setattr(cv2, "imencode", lambda *given: (False, None) if next(calls) < 2 else encode(*given))
+    assert detect(setup(tmp_path, tmp_path / "in", save_json=True), ColourBackend()) == 1
+    assert tree(tmp_path / "runs/exp") == ["b.png", "predictions.json"]
+    said = capsys.readouterr().err
+    assert f"error: {tmp_path / 'runs/exp/a.png'}: no format holds a picture of 320x256 px" in said
+    assert "1 of 2 files could not be read or written" in said
+
+
+def test_a_full_disk_during_pictures(tmp_path: Path, small_disk: Path) -> None:
+    noise = np.random.default_rng(0)
+    for number in range(20):
+        save(tmp_path / f"in/{number}.png", noise.integers(0, 256, (160, 160, 3), np.uint8))
+    options = replace(setup(tmp_path, tmp_path / "in", save_json=True), project=str(small_disk))
+    with pytest.raises(OutputError, match=r"exp/\d+\.png: cannot be written: the disk is full"):
+        detect(options, ColourBackend())
+    found = tree(small_disk / "exp")
+    assert 8 < len(found) < 20, "those that fitted"
+    assert not [name for name in found if ".tmp" in name]
+
+
+def test_a_removed_folder_is_not_made_again(tmp_path: Path) -> None:
+    class Removing(ColourBackend):
+        def __call__(self, images: Tensor) -> Predictions:
+            if len(self.shapes) == 1:
+                shutil.rmtree(tmp_path / "runs")
+            return super().__call__(images)
+
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, draw((256, 320), red=(32, 64, 96, 128)))
+    with pytest.raises(OutputError, match=r"crops: cannot be written: its folder is not there any more"):
+        detect(setup(tmp_path, tmp_path / "in", save_crop=True), Removing())
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("changes", "pictures"), [({}, 3), ({"nosave": True}, 1)], ids=["files", "lines alone"])
+def test_a_reader_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, bool], pictures: int
+) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        save(tmp_path / "in" / name, draw((256, 320), red=(32, 64, 96, 128)))
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    backend = ColourBackend()
+    assert run_cli(lambda argv: detect(setup(tmp_path, tmp_path / "in", **changes), backend)) == 0
+    assert len(backend.shapes) == pictures
+
+
+def test_names_in_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "in/a.png", draw((64, 64), red=(0, 0, 32, 32))).rename(tmp_path / "in/a\x1b[2J\n\udcff.png")
+    backend = ColourBackend(names=("red\x1b[31m\n", "blue"))
+    assert run_cli(lambda argv: detect(setup(tmp_path, tmp_path / "in", save_json=True), backend)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"image 1/1 {tmp_path}/in/a\\x1b[2J\\n\\xff.png: 1 red\\x1b[31m\\n, ")
+    (entry,) = json.loads((tmp_path / "runs/exp/predictions.json").read_text())
+    assert entry["file_name"] == "a\x1b[2J\n\udcff.png", "data keep the name"

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from data.media.live import LiveFrame
 from engine.cli.detect import detect
 from engine.detect import window
+from engine.detect.video import VideoFile, holdable_fps
 from engine.errors import EngineError
+from files.faults import OutputError
 from models.heads.base import Predictions
 from tests.engine.detect.colour_backend import ColourBackend, draw, run, save, setup, tree
+from tests.places import SHARED, SMALL_DISK
+
+SLOW_MOTION = SHARED / "cases/42/slowmo_105.611.mp4"
 
 
 def _clip(path: Path, frames: int = 6, size: tuple[int, int] = (320, 256), fps: float = 12) -> Path:
@@ -89,13 +99,156 @@ def test_ctrl_c_finishes_the_video_and_the_results(tmp_path: Path, capsys: pytes
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_an_error_leaves_what_an_earlier_run_wrote(tmp_path: Path) -> None:
-    clip = _clip(tmp_path / "in/clip.mp4")
-    folder = run(tmp_path, clip, save_json=True)
-    before = {name: (folder / name).read_bytes() for name in tree(folder)}
-    with pytest.raises(MemoryError):
-        detect(setup(tmp_path, clip, save_json=True, exist_ok=True), _InterruptAfter(3, MemoryError))
-    assert {name: (folder / name).read_bytes() for name in tree(folder)} == before
+def test_a_picture_for_which_memory_is_short_ends_its_source_and_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _clip(tmp_path / "in/a.mp4")
+    _clip(tmp_path / "in/b.mp4")
+
+    class Short(ColourBackend):
+        def __call__(self, images: Tensor) -> Predictions:
+            found = super().__call__(images)
+            if len(self.shapes) == 3:
+                raise MemoryError
+            return found
+
+    assert detect(setup(tmp_path, tmp_path / "in", save_json=True), Short()) == 1
+    folder = tmp_path / "runs/exp"
+    assert [cv2.VideoCapture(str(folder / name)).get(cv2.CAP_PROP_FRAME_COUNT) for name in ("a.mp4", "b.mp4")] == [2, 6]
+    entries = json.loads((folder / "predictions.json").read_text())
+    assert [(entry["file_name"], entry["frame"]) for entry in entries] == [
+        *(("a.mp4", number) for number in (1, 2)),
+        *(("b.mp4", number) for number in range(1, 7)),
+    ]
+    said = capsys.readouterr().err
+    assert f"error: {tmp_path / 'in/a.mp4'}: the picture of 320x256 px cannot be looked at: no memory is left" in said
+    assert "1 of 2 files could not be read or written" in said
+
+
+def test_a_defect_keeps_its_traceback_and_what_was_found(tmp_path: Path) -> None:
+    options = setup(tmp_path, _clip(tmp_path / "in/clip.mp4"), save_json=True)
+    with pytest.raises(ZeroDivisionError):
+        detect(options, _InterruptAfter(3, ZeroDivisionError))
+    assert cv2.VideoCapture(str(tmp_path / "runs/exp/clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert len(json.loads((tmp_path / "runs/exp/predictions.json").read_text())) == 3
+
+
+@pytest.mark.skipif(not SLOW_MOTION.is_file(), reason="../shared is not here")
+def test_a_rate_that_mpeg4_cannot_hold(tmp_path: Path) -> None:
+    folder = run(tmp_path, SLOW_MOTION, save_json=True)
+    assert tree(folder) == ["predictions.json", SLOW_MOTION.name]
+    written, given = cv2.VideoCapture(str(folder / SLOW_MOTION.name)), cv2.VideoCapture(str(SLOW_MOTION))
+    assert written.get(cv2.CAP_PROP_FPS) == pytest.approx(given.get(cv2.CAP_PROP_FPS), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("stated", "held"),
+    [
+        (25, 25),
+        (30000 / 1001, 29.97),
+        (24000 / 1001, 23.976),
+        (105.611, 105.61),
+        (99.9999, 100),
+        (655.36, 655.4),
+        (6553.64, 6554),
+        (90000, 65535),
+        (1e-9, 0.01),
+        (0, 30),
+        (-1, 30),
+        (float("nan"), 30),
+        (float("inf"), 30),
+    ],
+)
+def test_the_nearest_rate_is_written(tmp_path: Path, stated: float, held: float) -> None:
+    assert holdable_fps(stated) == pytest.approx(held)
+    video = VideoFile(tmp_path / "a.mp4", stated, (48, 64))
+    video.write(draw((48, 64)))
+    video.finish()
+    assert cv2.VideoCapture(str(tmp_path / "a.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(held)
+
+
+@given(st.floats(0.02, 65_000))
+def test_a_rate_is_held_to_four_digits_or_half_a_hundredth(stated: float) -> None:
+    held = holdable_fps(stated)
+    assert abs(held - stated) <= max(stated / 13_000, 0.0005)
+    assert any(abs(held * 10**k - round(held * 10**k)) < 1e-6 and held * 10**k <= 65_535.5 for k in range(4))
+
+
+@pytest.mark.parametrize(
+    ("hw", "size"),
+    [
+        ((47, 65), (64, 46)),
+        ((1, 1), (2, 2)),
+        ((100, 1), (2, 100)),
+        ((20, 70_000), (8190, 2)),
+        ((9000, 900), (819, 8190)),
+    ],
+)
+def test_sizes_that_mpeg4_cannot_hold(tmp_path: Path, hw: tuple[int, int], size: tuple[int, int]) -> None:
+    video = VideoFile(tmp_path / "a.mp4", 25, hw)
+    for _ in range(2):
+        video.write(np.zeros((*hw, 3), np.uint8))
+    video.finish()
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    found = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    assert found == (size[0] // 2 * 2, size[1] // 2 * 2)
+    assert bool(video.note) == (max(hw) > 8190 or min(hw) < 2)
+    assert not video.note or f"MPEG-4 holds no frames of {hw[1]}x{hw[0]} px" in video.note
+
+
+def test_a_writer_that_fails_takes_nothing_else_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _clip(tmp_path / "in/a.mp4")
+    save(tmp_path / "in/b.png", draw((256, 320), red=(32, 64, 96, 128)))
+    monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda self: False)
+    assert detect(setup(tmp_path, tmp_path / "in", save_json=True, save_txt=True), ColourBackend()) == 1
+    assert tree(tmp_path / "runs/exp") == sorted(
+        ["b.png", "predictions.json", "labels/b.txt", *(f"labels/a_{number}.txt" for number in range(1, 7))]
+    )
+    said = capsys.readouterr().err
+    assert said.count("a.mp4: OpenCV cannot write this MP4 (320x256 px); use --nosave") == 1
+    assert "1 of 2 files could not be read or written" in said
+
+
+def test_a_writer_that_writes_nothing_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = _clip(tmp_path / "in/a.mp4")
+    monkeypatch.setattr(VideoFile, "write", lambda self, image: setattr(self, "_frames", self._frames + 1))
+    assert detect(setup(tmp_path, clip, save_json=True), ColourBackend()) == 1
+    assert tree(tmp_path / "runs/exp") == ["predictions.json"]
+    assert "a.mp4: OpenCV wrote an MP4 that cannot be read; use --nosave" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("frames", "looked_at"), [(20, 20), (100, 32)], ids=["seen at the end", "seen on the way"])
+def test_a_full_disk_during_a_video(tmp_path: Path, small_disk: Path, frames: int, looked_at: int) -> None:
+    noise = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25, (320, 256))
+    for _ in range(frames):
+        writer.write(noise.integers(0, 256, (256, 320, 3), np.uint8))
+    writer.release()
+    (small_disk / "ballast").write_bytes(bytes(SMALL_DISK - (48 << 10)))
+    options = replace(setup(tmp_path, tmp_path / "clip.mp4", save_json=True), project=str(small_disk))
+    backend = ColourBackend()
+    line = f"{small_disk / 'exp/clip.mp4'}: cannot be written: the disk is full; make room, or choose another folder"
+    with pytest.raises(OutputError, match=re.escape(line)):
+        detect(options, backend)
+    assert len(backend.shapes) == looked_at
+    assert [name for name in tree(small_disk / "exp") if "lock" not in name] == ["predictions.json"]
+
+
+def test_a_folder_that_is_removed_during_a_video(tmp_path: Path) -> None:
+    folder = tmp_path / "runs/exp"
+
+    class Removing(ColourBackend):
+        def __call__(self, images: Tensor) -> Predictions:
+            if len(self.shapes) == 2:
+                shutil.rmtree(folder)
+            return super().__call__(images)
+
+    with pytest.raises(OutputError, match=r"exp/clip\.mp4: cannot be written: its folder is not there any more"):
+        detect(setup(tmp_path, _clip(tmp_path / "in/clip.mp4")), Removing())
 
 
 @pytest.mark.parametrize(
