@@ -80,7 +80,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError:
         raise EngineError(
             f"{path}: damaged, or holds more than tensors and plain data; it is not loaded, since it might run code: "
-            "use a checkpoint written by this project's train.py"
+            "use a checkpoint written by this project's train.py; a training of another program is not resumed, but "
+            "its weights are a start with --weights"
         ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise EngineError(f"{path}: not a checkpoint of this project (no format {FORMAT!r}); train one with train.py")

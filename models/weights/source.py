@@ -1,11 +1,10 @@
-"""Weights to start from: one shape for this project's checkpoints, YOLOv5's, and bare state dicts."""
+"""Weights to start from: one shape for this project's checkpoints, YOLOv5's, ultralytics', and bare state dicts."""
 
 from __future__ import annotations
 
 import pickle
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,19 +16,16 @@ from torch import Tensor
 from files.classes import Classes
 from files.errors import InputError
 from files.problems import short
-from models.config.schema import ModelConfig
 from models.errors import WeightsError
 from models.weights.checks import check_kinds, check_numbers
-from models.weights.unpickling import StandIn, module_content, read_foreign
+from models.weights.foreign import foreign_model, plain_key, weights_in
+from models.weights.unpickling import StandIn, read_foreign
 
 FORMAT = "saconv-yolo/1"
 
-# DataParallel; torch.compile; YOLOv5's AutoShape and DetectMultiBackend, whose attribute is called as the model's own.
-_WRAPPERS = ("module.", "_orig_mod.", "model.model.", "model.module.", "model._orig_mod.")
 # Computed from the anchors; releases up to v5.0 saved it.
 _DERIVED_BUFFERS = {"anchor_grid"}
 _LARGEST_SIDE = 65_536  # px
-_DEFAULT_ACTIVATION = "nn.SiLU()"
 
 
 @dataclass(frozen=True)
@@ -126,30 +122,24 @@ def _own(content: Mapping[str, Any]) -> SourceWeights:
 
 
 def _foreign(content: Any) -> SourceWeights:
-    """YOLOv5's `{'model': module, 'ema': module or None, ...}`, or a state dict, bare or under one of these keys."""
-    model = content
-    for key in ("model", "ema"):  # the average of the weights, where there is one, is what validates best
-        if isinstance(content, Mapping) and isinstance(content.get(key), StandIn | Mapping):
-            model = content[key]
-    if not isinstance(model, StandIn):
-        return SourceWeights(_checked_state(model), "state dict")
-    if type(model).__name__.endswith("Parallel"):
-        model = model.get("_modules")["module"]
-    found = module_content(model)
-    configuration, activations = _with_activations(_yaml(model.get("yaml")), found.activations)
+    """YOLOv5's or ultralytics' `{'model': module, 'ema': module, ...}`, one of them None, or a state dict."""
+    found = weights_in(content)
+    if not isinstance(found, StandIn):
+        return SourceWeights(_checked_state(found), "state dict")
+    model = foreign_model(found, content)
     return SourceWeights(
-        state=_checked_state(found.state),
-        origin="YOLOv5 checkpoint",
-        yaml=configuration,
-        classes=_classes(model.get("names")),
-        imgsz=_image_size(content.get("opt")),
-        activations=activations,
+        state=_checked_state(model.state),
+        origin=model.origin,
+        yaml=model.yaml,
+        classes=_classes(model.names),
+        imgsz=None if model.imgsz is None else _side(model.imgsz),
+        activations=model.activations,
     )
 
 
 def _checked_state(state: Any) -> dict[str, Tensor]:
     tensors = {
-        _plain_key(key): value
+        plain_key(key): value
         for key, value in state.items()
         if isinstance(key, str) and isinstance(value, Tensor) and key.rpartition(".")[2] not in _DERIVED_BUFFERS
     }
@@ -161,48 +151,11 @@ def _checked_state(state: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def _plain_key(key: str) -> str:
-    """A key as the detector itself has it, without the prefixes of what it was wrapped into."""
-    while key.startswith(_WRAPPERS):
-        key = key.partition(".")[2]
-    return key
-
-
-def _with_activations(
-    configuration: dict[str, Any] | None, found: Mapping[str, tuple[str, str]]
-) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    """The configuration with the activation of the Conv blocks, and by path those that it cannot express."""
-    of_convs = Counter(text for block, text in found.values() if block == "Conv")
-    if configuration is None or not of_convs:
-        return configuration, {}
-    usual = of_convs.most_common(1)[0][0]
-    if usual != _DEFAULT_ACTIVATION:
-        configuration = {**configuration, "activation": usual}
-    others = {
-        _plain_key(path): text
-        for path, (block, text) in found.items()
-        if text != (usual if block == "Conv" else _DEFAULT_ACTIVATION)
-    }
-    return configuration, others
-
-
-def _yaml(value: Any) -> dict[str, Any] | None:
-    """The entries that describe the architecture; YOLOv5 keeps others beside them."""
-    if not isinstance(value, dict):
-        return None
-    return {key: entry for key, entry in value.items() if key in ModelConfig.model_fields}
-
-
 def _classes(value: Any) -> Classes | None:
-    """Classes from a list of names, or from YOLOv5's later map of index to name."""
+    """Classes from a list of names, or from the later map of index to name."""
     if isinstance(value, Mapping):
         value = [value[index] for index in sorted(value)]
     return Classes.of(_texts(value)) if isinstance(value, list | tuple) else None
-
-
-def _image_size(options: Any) -> int | None:
-    value = options.get("imgsz") if isinstance(options, Mapping | StandIn) else None
-    return _side(value) if isinstance(value, int) and value > 0 else None
 
 
 def _side(value: Any) -> int:

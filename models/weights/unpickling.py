@@ -1,4 +1,4 @@
-"""Reading a pickled YOLOv5 checkpoint without running any of its code.
+"""Reading a pickled checkpoint of YOLOv5 or of ultralytics without running any of its code.
 
 Such a file is a pickle of whole Python objects (`models.yolo.DetectionModel` and all that hangs on it), and a pickle
 may call whatever it names. Here a name means one of four things: a harmless constructor of tensors and containers, an
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +26,9 @@ from models.errors import WeightsError
 
 # Where YOLOv5's classes, and those of forks and packages of it, live.
 _MODEL_NAMESPACES = ("models.", "utils.", "torch.nn.", "yolov5.", "ultralytics.")
-_MODEL_CLASSES = {("argparse", "Namespace")}
+_MODEL_CLASSES = {("argparse", "Namespace"), ("types", "SimpleNamespace")}
+# Namespaces of options, which pickle makes by a call without arguments. Theirs gives an empty stand-in.
+_NAMESPACES = {"IterableSimpleNamespace", "SimpleNamespace"}
 _CONTAINERS: dict[str, type] = {"set": set, "frozenset": frozenset, "dict": dict, "list": list, "tuple": tuple}
 # Values that lie beside the weights (paths, NumPy figures of the training). Nothing is made of them.
 _INERT = {
@@ -44,6 +46,8 @@ _ZIP = b"PK\x03\x04"
 # Where activations without weights live, and which of their attributes are part of the function.
 _ACTIVATIONS = ("torch.nn.modules.activation", "utils.activations")
 _ACTIVATION_ARGUMENTS = {"LeakyReLU": "negative_slope", "ELU": "alpha", "CELU": "alpha"}
+# Blocks that have a BatchNorm, until they are fused.
+_CONV_BLOCKS = {"Conv", "DWConv"}
 
 
 class RefusedError(Exception):
@@ -54,6 +58,8 @@ class _NoCalls(type):
     """Metaclass of stand-ins: pickle makes an object with `__new__`; calling the class is what code would do."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.__name__ in _NAMESPACES and not args:
+            return object.__new__(cast(Any, cls))
         raise RefusedError(f"it calls {cls.__module__}.{cls.__qualname__}")
 
 
@@ -107,6 +113,13 @@ def _rebuild_parameter(data: Any, *_: Any) -> Tensor:
     return data
 
 
+def _method(owner: Any, name: Any, *_: Any) -> StandIn:
+    """Stands for a method of an object, which nobody calls: fused models keep one. No attribute is looked up."""
+    if not isinstance(owner, StandIn) or not isinstance(name, str):
+        raise RefusedError("it looks an attribute up")
+    return StandIn.__new__(StandIn)
+
+
 _TENSORS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor"): _Constructor(_rebuild_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): _Constructor(_rebuild_tensor),
@@ -129,6 +142,8 @@ class _Unpickler(pickle._Unpickler):
             return _CONTAINERS[name]
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
+        if module in ("builtins", "__builtin__") and name == "getattr":
+            return _Constructor(_method)
         if name in _INERT.get(module, ()):
             return _Constructor(lambda *_: StandIn.__new__(StandIn))
         if module.startswith(_MODEL_NAMESPACES) or (module, name) in _MODEL_CLASSES:
@@ -151,8 +166,8 @@ def read_foreign(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False)
     except RefusedError as reason:
         raise WeightsError(
-            f"{path}: it is not loaded, since it might run code: {reason}; use a checkpoint of this project or of "
-            "YOLOv5 v5.0 to v7.0"
+            f"{path}: it is not loaded, since it might run code: {reason}; use a checkpoint of this project, of "
+            "YOLOv5 v5.0 to v7.0, or of ultralytics"
         ) from None
     except Exception as error:
         # Damaged bytes make readers raise almost anything, depending on where they stumble.
@@ -170,11 +185,13 @@ class ModuleContent:
         state: the state dict, with the keys that torch would give it: tensors of the file, on the CPU, without
             gradients and in the file's types.
         activations: by path, class of the block that it belongs to, and text of each activation, such as
-            `nn.LeakyReLU(0.1)`. YOLOv5's code decides about them, not only its YAML.
+            `nn.LeakyReLU(0.1)`. The program's code decides about them, not only the YAML.
+        folded: path of a convolution block without its BatchNorm, where there is one.
     """
 
     state: dict[str, Tensor]
     activations: dict[str, tuple[str, str]]
+    folded: str | None = None
 
 
 def module_content(module: StandIn) -> ModuleContent:
@@ -184,13 +201,17 @@ def module_content(module: StandIn) -> ModuleContent:
         ValueError: a module contains itself, or there are too many tensors.
         BudgetError: it has more modules than a model may have.
     """
-    content = ModuleContent({}, {})
+    state: dict[str, Tensor] = {}
+    activations: dict[str, tuple[str, str]] = {}
+    folded: list[str] = []
     for prefix, part in _modules(module):
-        content.state.update({f"{prefix}{name}": tensor for name, tensor in _own_tensors(part)})
-        content.activations.update({f"{prefix}{name}": found for name, found in _own_activations(part)})
-        if len(content.state) > _MOST_TENSORS:
+        state.update({f"{prefix}{name}": tensor for name, tensor in _own_tensors(part)})
+        activations.update({f"{prefix}{name}": found for name, found in _own_activations(part)})
+        if _is_folded(part):
+            folded.append(prefix.rstrip("."))
+        if len(state) > _MOST_TENSORS:
             raise ValueError(f"more than {_MOST_TENSORS:,} tensors")
-    return content
+    return ModuleContent(state, activations, folded[0] if folded else None)
 
 
 def _own_tensors(part: StandIn) -> Iterator[tuple[str, Tensor]]:
@@ -202,13 +223,23 @@ def _own_tensors(part: StandIn) -> Iterator[tuple[str, Tensor]]:
 
 
 def _own_activations(part: StandIn) -> Iterator[tuple[str, tuple[str, str]]]:
-    """By name, the activations of a block, each with the block's class."""
+    """By name, the activations of a block, each with the block's class; one that was left out is `nn.Identity()`."""
     for name, child in _as_dict(part.get("_modules")).items():
-        if isinstance(child, StandIn) and type(child).__module__.endswith(_ACTIVATIONS):
-            kind = type(child).__name__
+        if not isinstance(child, StandIn):
+            continue
+        kind = type(child).__name__
+        if type(child).__module__.endswith(_ACTIVATIONS):
             argument = child.get(_ACTIVATION_ARGUMENTS.get(kind, ""), "")
             argument = argument if isinstance(argument, int | float) else ""
             yield name, (type(part).__name__, f"nn.{kind}({argument})")
+        elif name == "act" and kind == "Identity":
+            yield name, (type(part).__name__, "nn.Identity()")
+
+
+def _is_folded(part: StandIn) -> bool:
+    """Whether this is a convolution block whose BatchNorm went into its kernel."""
+    modules = _as_dict(part.get("_modules"))
+    return type(part).__name__ in _CONV_BLOCKS and "conv" in modules and "bn" not in modules
 
 
 def _modules(module: StandIn) -> Iterator[tuple[str, StandIn]]:

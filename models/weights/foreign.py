@@ -1,0 +1,169 @@
+"""What a pickled model of YOLOv5 or of ultralytics says of itself: weights, architecture, activations, classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from models.config.schema import ModelConfig
+from models.errors import WeightsError
+from models.weights.unpickling import StandIn, module_content
+
+# DataParallel; torch.compile; YOLOv5's AutoShape and DetectMultiBackend, whose attribute is called as the model's own.
+_WRAPPERS = ("module.", "_orig_mod.", "model.model.", "model.module.", "model._orig_mod.")
+_DEFAULT_ACTIVATION = "nn.SiLU()"
+_NO_ACTIVATION = "nn.Identity()"
+
+# What describes the architecture in the YAML of a checkpoint, which has other entries beside it.
+_KEYS = {*ModelConfig.model_fields, "scales", "scale", "channels", "reg_max", "end2end", "legacy_class_branch"}
+
+OTHER_TASKS = {
+    "SegmentationModel": "instance segmentation",
+    "SemanticSegmentationModel": "semantic segmentation",
+    "PoseModel": "pose estimation",
+    "OBBModel": "oriented boxes (OBB)",
+    "ClassificationModel": "image classification",
+    "RTDETRDetectionModel": "RT-DETR, a transformer",
+    "WorldModel": "YOLO-World, which detects what a text says",
+    "YOLOEModel": "YOLOE, which detects what a text or a picture says",
+    "YOLOESegModel": "YOLOE's segmentation of what a text or a picture says",
+}
+"""What models are for that are no detectors of boxes, by the class of the whole model."""
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A model of another program.
+
+    Attributes:
+        origin: what kind of file it is, for people.
+        state: tensors as in the file, by the keys that the detector itself has.
+        yaml: model configuration, as `build_model` takes it; None where the file does not say.
+        activations: by path in the model, text of each activation that `yaml` says nothing of.
+        names: of the classes, as the file has them: a list, or a map from index to name.
+        imgsz: network input size of the training as the file has it; None where it does not say.
+    """
+
+    origin: str
+    state: dict[str, Tensor] = field(repr=False)
+    yaml: dict[str, Any] | None
+    activations: Mapping[str, str]
+    names: Any
+    imgsz: Any
+
+
+def weights_in(content: Any) -> Any:
+    """The model, or the state dict, in a checkpoint: `content` itself, or what lies under one of the usual keys."""
+    found = content
+    for key in ("model", "ema"):  # the average of the weights, where there is one, is what validates best
+        if isinstance(content, Mapping) and isinstance(content.get(key), StandIn | Mapping):
+            found = content[key]
+    return found
+
+
+def foreign_model(model: StandIn, content: Mapping[str, Any]) -> ForeignModel:
+    """Describes the model of a checkpoint.
+
+    Args:
+        content: the checkpoint, for what lies beside the model.
+
+    Raises:
+        WeightsError: it is for another task than detection, or its BatchNorms are folded away.
+        ValueError, KeyError: it is no model.
+        BudgetError: it has more modules than a model may have.
+    """
+    if type(model).__name__.endswith("Parallel"):
+        model = model.get("_modules")["module"]
+    _check_task(model)
+    found = module_content(model)
+    if found.folded is not None:
+        raise WeightsError(
+            f"the BatchNorm of {found.folded} is folded into its convolution: the model was fused before it was saved, "
+            "and is no start for anything; give the file that its training wrote"
+        )
+    state = {plain_key(key): tensor for key, tensor in found.state.items()}
+    state = {key: tensor for key, tensor in state.items() if key.startswith("model.")}  # a loss may have tensors too
+    yaml, activations = _with_activations(_yaml(model.get("yaml"), state), found.activations)
+    return ForeignModel(
+        origin=_origin(model, content),
+        state=state,
+        yaml=yaml,
+        activations=activations,
+        names=model.get("names"),
+        imgsz=_image_size(content.get("opt"), content.get("train_args"), model.get("args")),
+    )
+
+
+def plain_key(key: str) -> str:
+    """A key as the detector itself has it, without the prefixes of what it was wrapped into."""
+    while key.startswith(_WRAPPERS):
+        key = key.partition(".")[2]
+    return key
+
+
+def _check_task(model: StandIn) -> None:
+    task = OTHER_TASKS.get(type(model).__name__)
+    if task is not None:
+        raise WeightsError(
+            f"is a model for {task} ({type(model).__name__}); here are detectors of boxes: take a detection model, "
+            "such as yolo11n.pt"
+        )
+
+
+def _origin(model: StandIn, content: Mapping[str, Any]) -> str:
+    program = "ultralytics" if type(model).__module__.startswith("ultralytics.") else "YOLOv5"
+    if content.get("optimizer") is None:
+        return f"{program} checkpoint"
+    return f"{program} checkpoint in the middle of a training, of which only the weights are taken"
+
+
+def _yaml(value: Any, state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """The entries that describe the architecture, and what only the tensors say of it."""
+    if not isinstance(value, dict):
+        return None
+    yaml = {key: entry for key, entry in value.items() if key in _KEYS}
+    legacy = _has_legacy_class_branch(state)
+    return yaml if legacy is None else {**yaml, "legacy_class_branch": legacy}
+
+
+def _has_legacy_class_branch(state: Mapping[str, Tensor]) -> bool | None:
+    """Whether an anchor-free head's class branch starts with a plain convolution; None for other heads.
+
+    A file's rows say which one is usual for them, but the program that trained it may have been in between.
+    """
+    head = max((int(row) for row in (key.split(".")[1] for key in state) if row.isdecimal()), default=0)
+    for depth, legacy in (("0.0", True), ("0.0.0", False)):
+        if f"model.{head}.cv3.{depth}.conv.weight" in state:
+            return legacy
+    return None
+
+
+def _with_activations(
+    configuration: dict[str, Any] | None, found: Mapping[str, tuple[str, str]]
+) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """The configuration with the activation of the Conv blocks, and by path those that it cannot express."""
+    of_convs = Counter(text for block, text in found.values() if block == "Conv" and text != _NO_ACTIVATION)
+    if configuration is None or not of_convs:
+        return configuration, {}
+    usual = of_convs.most_common(1)[0][0]
+    if usual != _DEFAULT_ACTIVATION:
+        configuration = {**configuration, "activation": usual}
+    others = {
+        plain_key(path): text
+        for path, (block, text) in found.items()
+        if text != (usual if block == "Conv" else _DEFAULT_ACTIVATION)
+    }
+    return configuration, others
+
+
+def _image_size(*options: Any) -> int | None:
+    """The first input size, px, that one of these says."""
+    for given in options:
+        value = given.get("imgsz") if isinstance(given, Mapping | StandIn) else None
+        if isinstance(value, int) and value > 0:
+            return value
+    return None

@@ -1,0 +1,82 @@
+"""ultralytics' checkpoints: what they may name beyond YOLOv5's runs no code, and what is damaged is one line."""
+
+from __future__ import annotations
+
+import os
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from models import build_model
+from models.errors import WeightsError
+from models.weights.load import load_detector
+from models.weights.source import load_source
+from tests.models.weights import ultralytics_files as files
+from tests.models.weights.test_foreign_refused import Calls
+from tests.models.weights.test_ultralytics import NAMES, TINY
+
+
+class CalledCalls(Calls):
+    """Pickles as a call, and as something that can be called."""
+
+    def __call__(self) -> None: ...
+
+
+def _content(classes: files.Classes, **attributes: Any) -> dict[str, Any]:
+    model = files.described(files.mirrored(build_model(TINY), classes, "DetectionModel"), TINY, NAMES)
+    for name, value in attributes.items():
+        setattr(model, name, value)
+    return files.stripped(model)
+
+
+@pytest.mark.parametrize("kind", ["namespace", "getattr of a class", "getattr of a function", "method called"])
+def test_what_would_run_code_is_refused(kind: str, tmp_path: Path) -> None:
+    classes, ran = files.Classes(), tmp_path / "ran"
+    namespace = classes("IterableSimpleNamespace", types.SimpleNamespace)
+    conv = classes("Conv")
+    conv.forward_fuse = lambda self, x: x
+    evil = {
+        "namespace": Calls(namespace, str(ran)),
+        "getattr of a class": Calls(getattr, conv, "forward_fuse"),
+        "getattr of a function": Calls(getattr, torch._utils._rebuild_tensor_v2, "__globals__"),
+        "method called": Calls(CalledCalls(getattr, conv(), "forward_fuse"), str(ran)),
+    }[kind]
+    path = classes.save(_content(classes, args=evil), tmp_path / "evil.pt")
+    with pytest.raises(WeightsError, match=r"evil\.pt: (it is not loaded, since it might|not a checkpoint)") as caught:
+        load_source(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_of_the_options_runs(tmp_path: Path) -> None:
+    classes, ran = files.Classes(), tmp_path / "ran"
+    options = classes("IterableSimpleNamespace", types.SimpleNamespace)(imgsz=Calls(os.mkdir, str(ran)))
+    with pytest.raises(WeightsError, match=r"it names posix\.mkdir"):
+        load_source(classes.save(_content(classes, args=options), tmp_path / "evil.pt"))
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        ({"yaml": None}, "does not say which architecture it is for; name it with --cfg"),
+        ({"yaml": {**TINY, "scale": "q"}}, "its configuration cannot be built here"),
+        ({"yaml": {**TINY, "scales": torch.ones(2)}}, "its configuration cannot be built here"),
+        ({"yaml": {**TINY, "reg_max": 10**30}}, "its configuration cannot be built here"),
+        ({"yaml": {**TINY, "scale": "s"}}, "its weights do not fit its configuration"),
+        ({"names": {0: "cat", "b": "dog"}}, "holds no weights of a detector"),
+        ({"names": {0: nn.Identity(), 1: "dog"}}, "holds no weights of a detector"),
+        ({"args": {"imgsz": 10**9}}, "holds no weights of a detector"),
+    ],
+)
+def test_what_is_wrong_beside_the_weights_is_one_line(attributes: dict[str, Any], line: str, tmp_path: Path) -> None:
+    classes = files.Classes()
+    content = {**_content(classes, **attributes), "train_args": None}
+    path = classes.save(content, tmp_path / "a.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_detector(path)
+    assert str(caught.value).startswith(f"{path}: {line}")
+    assert "\n" not in str(caught.value)
