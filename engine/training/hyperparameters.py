@@ -2,7 +2,8 @@
 
 The keys are those of the training recipe (below), those that the augmentations of `data.augment` declare and those that
 the losses of the heads in `models.heads` declare, so a new augmentation or head brings its own keys and nothing is
-edited here. A recipe may serve several heads: a training uses the keys of its own.
+edited here. A recipe may serve several heads: a training uses the keys of its own, where they are meant for it; see
+`Hyperparameters.for_head`.
 """
 
 from __future__ import annotations
@@ -66,12 +67,23 @@ class Hyperparameters:
     def for_head(self, head: DetectionHead | type[DetectionHead]) -> Hyperparameters:
         """The same for one head: all keys of its loss, with defaults; those of other heads are dropped.
 
+        A value belongs to the loss that it was chosen for: YOLOv5's `box: 0.05` would all but switch the box loss of an
+        anchor-free head off. So where the recipe names keys that this head lacks, what it shares with the heads that
+        have these is theirs, too. Only keys that are this head's alone still count.
+
         Raises:
             EngineError: a value that this head refuses.
         """
         declared = head.hyperparameters
-        own = {key: value for key, value in self.loss.items() if key in declared.model_fields}
+        foreign = self.foreign_to(head)
+        others = [other.hyperparameters.model_fields.keys() for other in registered_heads()]
+        theirs = {key for fields in others if fields & foreign for key in fields}
+        own = {key: value for key, value in self.loss.items() if key in declared.model_fields and key not in theirs}
         return replace(self, loss=_checked(declared, own, self.document).model_dump())
+
+    def foreign_to(self, head: DetectionHead | type[DetectionHead]) -> set[str]:
+        """The named keys of other heads' losses."""
+        return self.loss.keys() - head.hyperparameters.model_fields.keys()
 
     def gains(self, imgsz: int) -> dict[str, float]:
         """What `DetectionHead.criterion` takes, for a network input of side `imgsz` px."""

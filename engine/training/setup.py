@@ -226,6 +226,11 @@ def bind_hyperparameters(hyp: Hyperparameters, head: DetectionHead, options: Tra
     bound = hyp.for_head(head)
     if options.label_smoothing is not None and "label_smoothing" not in bound.loss:
         raise EngineError(f"--label-smoothing: the loss of {type(head).__name__} has none; leave it out")
+    foreign = hyp.foreign_to(head)
+    if foreign:
+        values = ", ".join(f"{key} {value:g}" for key, value in bound.loss.items()) or "no values of its own"
+        origin, named = hyp.document.origin, ", ".join(sorted(foreign))
+        log.info("%s: its loss is another head's (%s); this detector trains with %s", origin, named, values)
     return bound
 
 

@@ -337,8 +337,16 @@ def test_a_value_is_refused_by_the_head_that_reads_it(tmp_path: Path) -> None:
     (tmp_path / "hyp.yaml").write_text("cls: -1\n")
     with pytest.raises(InputError, match=r"line 1: cls: -1: "):
         load_hyperparameters(tmp_path / "hyp.yaml")
-    (tmp_path / "hyp.yaml").write_text("cls: 0.7\nanchor_t: 3.0\n")
+    (tmp_path / "hyp.yaml").write_text("cls: 0.7\n")
     assert load_hyperparameters(tmp_path / "hyp.yaml").for_head(SideHead).loss == {"sides": 2.0, "cls": 0.7}
+
+
+def test_a_value_beside_another_heads_keys_is_that_heads(tmp_path: Path) -> None:
+    """What both have was chosen for the other loss; what it has alone counts."""
+    (tmp_path / "hyp.yaml").write_text("cls: 0.7\nsides: 3.0\nanchor_t: 3.0\n")
+    assert load_hyperparameters(tmp_path / "hyp.yaml").for_head(SideHead).loss == {"sides": 3.0, "cls": 1.0}
+    assert load_hyperparameters(tmp_path / "hyp.yaml").for_head(Detect).loss["anchor_t"] == 3.0
+    assert load_hyperparameters(tmp_path / "hyp.yaml").for_head(Detect).loss["cls"] == 0.5
 
 
 @pytest.mark.slow

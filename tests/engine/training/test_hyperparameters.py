@@ -8,7 +8,11 @@ import pytest
 import yaml
 
 from engine.errors import EngineError
-from engine.training.hyperparameters import SHELF, load_hyperparameters
+from engine.options import TrainOptions
+from engine.training.hyperparameters import SHELF, load_hyperparameters, parse_hyperparameters
+from engine.training.setup import bind_hyperparameters
+from models.heads.anchor_free import AnchorFreeDetect, V10Detect
+from models.heads.base import DetectionHead
 from models.heads.detect import Detect
 
 
@@ -67,3 +71,61 @@ def test_yolov5_keys_that_are_off_are_accepted(tmp_path: Path) -> None:
 def test_missing_file_names_the_known_ones() -> None:
     with pytest.raises(EngineError, match=r"nowhere: no such hyperparameter file; .*scratch\.yaml"):
         load_hyperparameters("nowhere")
+
+
+# Whose loss a value belongs to
+
+ANCHOR_FREE = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
+
+
+@pytest.mark.parametrize("file", SHELF.files(), ids=lambda path: path.stem)
+def test_shipped_files_serve_the_anchor_free_head_with_its_own_values(file: Path) -> None:
+    hyp = load_hyperparameters(file.stem)
+    assert hyp.for_head(AnchorFreeDetect).loss == ANCHOR_FREE
+    assert hyp.for_head(V10Detect).loss == ANCHOR_FREE
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("box: 5", {"box": 5.0}),
+        ("box: 5\ncls: 1\ndfl: 2", {"box": 5.0, "cls": 1.0, "dfl": 2.0}),
+        ("box: 0.05\ncls: 0.3\nobj: 1.0", {}),
+        ("box: 0.05\nanchor_t: 4\ndfl: 2", {"dfl": 2.0}),
+    ],
+)
+def test_values_of_the_anchor_based_loss_do_not_reach_the_anchor_free_one(
+    tmp_path: Path, text: str, expected: dict[str, float]
+) -> None:
+    (tmp_path / "h.yaml").write_text(text)
+    assert load_hyperparameters(tmp_path / "h.yaml").for_head(AnchorFreeDetect).loss == ANCHOR_FREE | expected
+
+
+def test_values_of_the_anchor_free_loss_do_not_reach_the_anchor_based_one(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text("box: 7.5\ncls: 0.6\ndfl: 1.5\nobj: 0.7")
+    loss = load_hyperparameters(tmp_path / "h.yaml").for_head(Detect).loss
+    assert (loss["box"], loss["cls"], loss["obj"]) == (0.05, 0.5, 0.7)
+
+
+def test_what_is_left_out_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    (tmp_path / "h.yaml").write_text("box: 0.1\nobj: 1.0\nanchor_t: 4.0")
+    hyp, options = load_hyperparameters(tmp_path / "h.yaml"), TrainOptions()
+    assert bind_hyperparameters(hyp, AnchorFreeDetect(3, (16,)), options).loss == ANCHOR_FREE
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'h.yaml'}: its loss is another head's (anchor_t, obj); "
+        "this detector trains with box 7.5, cls 0.5, dfl 1.5"
+    ]
+    caplog.clear()
+    bind_hyperparameters(hyp, Detect(3, [[1, 2]], (16,)), options)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("head", [Detect(3, [[1, 2]], (16,)), AnchorFreeDetect(3, (16,))])
+def test_what_a_checkpoint_stores_is_what_resumes(head: DetectionHead) -> None:
+    """A stored recipe has its own head's keys, all of them, and nobody else's."""
+    values = load_hyperparameters("scratch").for_head(head).as_dict()
+    values |= dict.fromkeys(("box", "cls"), 0.123)
+    stored = parse_hyperparameters(values, "last.pt")
+    assert stored.for_head(head).as_dict() == values
+    assert not stored.foreign_to(head)
