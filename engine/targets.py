@@ -9,6 +9,6 @@ from models.losses.targets import Targets
 
 
 def targets_of(batch: Batch, device: torch.device) -> Targets:
-    """The boxes of a batch, and the size of its input, on `device`."""
+    """The boxes of a batch, its regions to ignore, and the size of its input, on `device`."""
     height, width = batch.images.shape[2:]
-    return Targets.of_boxes(batch.targets, (height, width)).to(device)
+    return Targets(batch.targets, batch.ignore, (height, width)).to(device)

@@ -39,7 +39,15 @@ class Affine(Augmentation):
         matrix, zoom = self._draw(sample.image.shape[:2], sample.pool.input_hw, rng)
         image = warp_image(sample.image, matrix, sample.pool.input_hw)
         boxes, keep = warp_boxes(sample.boxes_xyxy, matrix, sample.pool.input_hw, zoom)
-        return replace(sample, image=image, boxes_xyxy=boxes[keep], labels=sample.labels[keep])
+        regions, in_front = surrounding_boxes(sample.regions_xyxy, matrix, sample.pool.input_hw)  # (r, 4), (r,)
+        seen = in_front & (regions[:, 2:] > regions[:, :2]).all(1)  # (r,): of a region, any rest counts
+        return replace(
+            sample,
+            image=image,
+            boxes_xyxy=boxes[keep],
+            labels=sample.labels[keep],
+            regions_xyxy=regions[seen].astype(np.float32),
+        )
 
     def _draw(
         self, image_hw: tuple[int, int], input_hw: tuple[int, int], rng: np.random.Generator
@@ -103,6 +111,19 @@ def warp_boxes(
     Returns:
         Boxes `(n, 4)` float32 in pixels after the warp, and a mask `(n,)`.
     """
+    boxes, in_front = surrounding_boxes(boxes_xyxy, matrix, input_hw)  # (n, 4), (n,)
+    before = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).astype(np.float64) * zoom  # (n, 2): sides if nothing were cut off
+    sides = boxes[:, 2:] - boxes[:, :2]  # (n, 2)
+    aspect = sides.max(1, initial=0) / sides.min(1, initial=np.inf).clip(1e-9)  # (n,), at least 1
+    share = sides.prod(1) / before.prod(1).clip(1e-9)  # (n,)
+    keep = in_front & (sides > MIN_SIDE).all(1) & (aspect < MAX_ASPECT) & (share > MIN_AREA_SHARE)  # (n,)
+    return boxes.astype(np.float32), keep
+
+
+def surrounding_boxes(
+    boxes_xyxy: np.ndarray, matrix: np.ndarray, input_hw: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The upright boxes `(n, 4)` float64 around warped boxes, clipped, and `(n,)` bool: all of it has a place there."""
     corners = np.ones((len(boxes_xyxy), 4, 3))  # (n, 4 corners, 3): homogeneous x, y, 1
     corners[..., 0] = boxes_xyxy[:, [0, 2, 2, 0]]
     corners[..., 1] = boxes_xyxy[:, [1, 1, 3, 3]]
@@ -112,10 +133,4 @@ def warp_boxes(
     points = warped[..., :2] / np.where(warped[..., 2:] > 1e-6, warped[..., 2:], 1.0)  # (n, 4, 2)
     # The upright box around the four corners. A minimum over no boxes is an error, hence the other case.
     boxes = np.concatenate((points.min(1), points.max(1)), 1) if len(points) else np.zeros((0, 4))  # (n, 4)
-    boxes = boxes.clip(0, np.tile(input_hw[::-1], 2))  # (n, 4)
-    before = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).astype(np.float64) * zoom  # (n, 2): sides if nothing were cut off
-    sides = boxes[:, 2:] - boxes[:, :2]  # (n, 2)
-    aspect = sides.max(1, initial=0) / sides.min(1, initial=np.inf).clip(1e-9)  # (n,), at least 1
-    share = sides.prod(1) / before.prod(1).clip(1e-9)  # (n,)
-    keep = in_front & (sides > MIN_SIDE).all(1) & (aspect < MAX_ASPECT) & (share > MIN_AREA_SHARE)  # (n,)
-    return boxes.astype(np.float32), keep
+    return boxes.clip(0, np.tile(input_hw[::-1], 2)), in_front

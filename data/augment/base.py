@@ -14,7 +14,7 @@ one it runs, and is called with a sample. The folder is imported as a whole, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -52,12 +52,14 @@ class Sample:
         boxes_xyxy: `(n, 4)` float32, pixels of `image`; pixel (x, y) covers the square from (x, y) to (x + 1, y + 1).
         labels: `(n,)` int64.
         pool: where other samples come from.
+        regions_xyxy: `(r, 4)` float32: regions in which nothing is right or wrong; they move as the boxes do.
     """
 
     image: np.ndarray
     boxes_xyxy: np.ndarray
     labels: np.ndarray
     pool: Pool
+    regions_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 class Augmentation(RecipeKeys):

@@ -20,9 +20,7 @@ class FlipUpDown(Augmentation):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.flipud:
             return sample
-        boxes = sample.boxes_xyxy.copy()
-        boxes[:, [1, 3]] = sample.image.shape[0] - sample.boxes_xyxy[:, [3, 1]]
-        return replace(sample, image=cv2.flip(sample.image, 0), boxes_xyxy=boxes)
+        return _mirrored(sample, 1)
 
 
 @register_augmentation
@@ -34,6 +32,21 @@ class FlipLeftRight(Augmentation):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.fliplr:
             return sample
-        boxes = sample.boxes_xyxy.copy()
-        boxes[:, [0, 2]] = sample.image.shape[1] - sample.boxes_xyxy[:, [2, 0]]
-        return replace(sample, image=cv2.flip(sample.image, 1), boxes_xyxy=boxes)
+        return _mirrored(sample, 0)
+
+
+def _mirrored(sample: Sample, axis: int) -> Sample:
+    """The sample mirrored along x (axis 0) or y (axis 1)."""
+    side = sample.image.shape[1 - axis]
+
+    def mirror(boxes_xyxy: np.ndarray) -> np.ndarray:
+        mirrored = boxes_xyxy.copy()  # (n, 4)
+        mirrored[:, [axis, axis + 2]] = side - boxes_xyxy[:, [axis + 2, axis]]
+        return mirrored
+
+    return replace(
+        sample,
+        image=cv2.flip(sample.image, 1 - axis),  # OpenCV counts rows first
+        boxes_xyxy=mirror(sample.boxes_xyxy),
+        regions_xyxy=mirror(sample.regions_xyxy),
+    )

@@ -33,4 +33,5 @@ class MixUp(Augmentation):
             image=cv2.addWeighted(sample.image, share, other.image, 1 - share, 0),
             boxes_xyxy=np.concatenate((sample.boxes_xyxy, other.boxes_xyxy)),
             labels=np.concatenate((sample.labels, other.labels)),
+            regions_xyxy=np.concatenate((sample.regions_xyxy, other.regions_xyxy)),
         )

@@ -7,9 +7,9 @@ item. So worker processes that live on between epochs need to be told nothing, a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,15 +70,21 @@ class ImageMeta:
 
 @dataclass(frozen=True)
 class Item:
-    """One network input: image `(3, H, W)` uint8 RGB, targets `(n, 5)` float32 class, cx, cy, w, h in 0..1.
+    """One network input.
 
-    `findings` are what was found in the files that went into it.
+    Attributes:
+        image: `(3, H, W)` uint8 RGB.
+        targets: `(n, 5)` float32 class, cx, cy, w, h in 0..1.
+        meta: where it comes from.
+        findings: what was found in the files that went into it.
+        ignore: `(r, 4)` float32 cx, cy, w, h in 0..1 of regions in which nothing is right or wrong.
     """
 
     image: Tensor
     targets: Tensor
     meta: ImageMeta
     findings: tuple[Finding, ...] = ()
+    ignore: Tensor = field(default_factory=lambda: torch.zeros((0, 4)))
 
 
 @dataclass(frozen=True)
@@ -148,40 +154,41 @@ class DetectionDataset(Dataset[Item | Failure]):
         letterbox = Letterbox.at_ratio(hw, (key.height, key.width), self.imgsz / max(hw))
         self._met.clear()
         if self.pipeline is None:
-            image, boxes, labels, start = self._plain(key, letterbox)
+            sample, start = self._plain(key, letterbox)
         else:
-            image, boxes, labels, start = self._augmented(key, self.pipeline)
-        pixels = _to_planes(image)
+            sample, start = self._augmented(key, self.pipeline)
+        pixels = _to_planes(sample.image)
         milliseconds = (time.perf_counter() - start) * 1e3
         findings = tuple(self.findings[index] for index in sorted(self._met))
         damaged = any(finding.damaged and finding.index == key.image for finding in findings)
         meta = ImageMeta(record.image_id, record.path, record.height, record.width, letterbox, milliseconds, damaged)
-        targets = _to_targets(boxes, labels, (key.height, key.width))
-        return Item(torch.from_numpy(pixels), targets, meta, findings)
+        boxes, ignore = (_fractions(each, pixels.shape[1:]) for each in (sample.boxes_xyxy, sample.regions_xyxy))
+        targets = np.concatenate((sample.labels[:, None].astype(np.float32), boxes), 1)  # (n, 5)
+        return Item(torch.from_numpy(pixels), torch.from_numpy(targets), meta, findings, torch.from_numpy(ignore))
 
-    def _plain(self, key: ItemKey, letterbox: Letterbox) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """A letterboxed image, its boxes and labels, and when the work began; a damaged one is grey and has none."""
-        record = self.records[key.image]
+    def _plain(self, key: ItemKey, letterbox: Letterbox) -> tuple[Sample, float]:
+        """A letterboxed image with its boxes, and when the work began; a damaged one is grey and has none."""
+        record, pool = self.records[key.image], _Pool(self, Pipeline(()), (key.height, key.width), key.epoch)
         try:
             image = self._pixels(key.image)
         except DamagedImageError:
             nothing = np.full((key.height, key.width, 3), PAD_VALUE, np.uint8)
-            return nothing, record.boxes_xyxy[:0], record.labels[:0], time.perf_counter()
+            return Sample(nothing, record.boxes_xyxy[:0], record.labels[:0], pool), time.perf_counter()
         start = time.perf_counter()
         image = letterbox.apply(image, self._interpolation((record.height, record.width)))
         boxes = letterbox.boxes_to_input(record.boxes_xyxy[~record.crowd])
-        return image, boxes, record.labels[~record.crowd], start
+        regions = letterbox.boxes_to_input(record.regions_xyxy)
+        return Sample(image, boxes, record.labels[~record.crowd], pool, regions), start
 
-    def _augmented(self, key: ItemKey, pipeline: Pipeline) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """An augmented image, its boxes and labels, and when the work began."""
+    def _augmented(self, key: ItemKey, pipeline: Pipeline) -> tuple[Sample, float]:
+        """An augmented image with its boxes, and when the work began."""
         index, image = self._usable(key.image, key.epoch)
         start = time.perf_counter()
         rng = np.random.default_rng((self.seed, key.epoch, key.image))
         if self.mix_until is not None and key.epoch >= self.mix_until:
             pipeline = pipeline.without_mixing()
         pool = _Pool(self, pipeline, (key.height, key.width), key.epoch)
-        sample = pipeline(self.sample(index, pool, image), rng)
-        return sample.image, sample.boxes_xyxy, sample.labels, start
+        return pipeline(self.sample(index, pool, image), rng), start
 
     def sample(self, index: int, pool: _Pool, image: np.ndarray | None = None) -> Sample:
         """An image resized to `imgsz` with its boxes, those of crowds dropped; another one where it is damaged.
@@ -197,7 +204,8 @@ class DetectionDataset(Dataset[Item | Failure]):
         height, width = self.resized_hw(index)
         factors = np.tile((width / record.width, height / record.height), 2)  # (4,): x, y, x, y
         boxes = (record.boxes_xyxy[~record.crowd] * factors).astype(np.float32)  # (n, 4)
-        return Sample(self._resize(image, index), boxes, record.labels[~record.crowd], pool)
+        regions = (record.regions_xyxy * factors).astype(np.float32)  # (r, 4)
+        return Sample(self._resize(image, index), boxes, record.labels[~record.crowd], pool, regions)
 
     def _usable(self, index: int, epoch: int) -> tuple[int, np.ndarray]:
         """An image and its index; in place of a damaged one another, which seed, epoch and index decide."""
@@ -299,11 +307,9 @@ def _to_planes(image: np.ndarray) -> np.ndarray:
     return planes
 
 
-def _to_targets(boxes_xyxy: np.ndarray, labels: np.ndarray, input_hw: tuple[int, int]) -> Tensor:
-    """Boxes in pixels of the input -> `(n, 5)` float32: class, then cx, cy, w, h as fractions of the input."""
-    targets = np.empty((len(labels), 5), np.float32)
-    targets[:, 0] = labels
-    targets[:, 1:3] = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2  # centres (n, 2)
-    targets[:, 3:5] = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]  # sizes (n, 2)
-    targets[:, 1:] /= np.array([input_hw[1], input_hw[0]] * 2, np.float32)
-    return torch.from_numpy(targets)
+def _fractions(boxes_xyxy: np.ndarray, input_hw: Sequence[int]) -> np.ndarray:
+    """Boxes `(n, 4)` in pixels of the input -> `(n, 4)` float32: cx, cy, w, h as fractions of the input."""
+    boxes = np.empty((len(boxes_xyxy), 4), np.float32)
+    boxes[:, :2] = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2  # centres (n, 2)
+    boxes[:, 2:] = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]  # sizes (n, 2)
+    return boxes / np.array([input_hw[1], input_hw[0]] * 2, np.float32)

@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -32,19 +32,22 @@ class Batch:
         targets: `(N, 6)` float32: image index in the batch, class, cx, cy, w, h as fractions of the input (0..1).
         metas: one per image.
         findings: what was found in the files that went into the images.
+        ignore: `(M, 5)` float32: image index, cx, cy, w, h (0..1) of regions in which nothing is right or wrong.
     """
 
     images: Tensor
     targets: Tensor
     metas: list[ImageMeta]
     findings: tuple[Finding, ...] = ()
+    ignore: Tensor = field(default_factory=lambda: torch.zeros((0, 5)))
 
     def __len__(self) -> int:
         return len(self.metas)
 
     def pin_memory(self) -> Batch:
         """The same in page-locked memory, from which copies to a GPU can run alongside."""
-        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+        pinned = {name: getattr(self, name).pin_memory() for name in ("images", "targets", "ignore")}
+        return replace(self, **pinned)
 
 
 class EpochBatches(Sampler[list[ItemKey]]):
@@ -208,14 +211,20 @@ def collate(items: Sequence[Item | Failure]) -> Batch | Failure:
         if isinstance(item, Failure):
             return item
     good = [item for item in items if isinstance(item, Item)]
-    # (N,): for each box the index of its image in the batch
-    numbers = torch.repeat_interleave(
-        torch.arange(len(good), dtype=torch.float32), torch.tensor([len(item.targets) for item in good])
-    )
-    targets = torch.cat((numbers[:, None], torch.cat([item.targets for item in good])), 1)  # (N, 6)
+    targets = _numbered([item.targets for item in good])  # (N, 6)
+    ignore = _numbered([item.ignore for item in good])  # (M, 5)
     # torch's own collation stacks into shared memory when it runs in a worker, which saves a copy
     findings = tuple(dict.fromkeys(finding for item in good for finding in item.findings))
-    return Batch(default_collate([item.image for item in good]), targets, [item.meta for item in good], findings)
+    images = default_collate([item.image for item in good])  # (B, 3, H, W)
+    return Batch(images, targets, [item.meta for item in good], findings, ignore)
+
+
+def _numbered(rows: Sequence[Tensor]) -> Tensor:
+    """The rows `(n_i, k)` of all images one after the other, `(N, 1 + k)`: before each the index of its image."""
+    numbers = torch.repeat_interleave(
+        torch.arange(len(rows), dtype=torch.float32), torch.tensor([len(each) for each in rows])
+    )  # (N,)
+    return torch.cat((numbers[:, None], torch.cat(list(rows))), 1)
 
 
 def _prepare_worker(_: int) -> None:

@@ -25,7 +25,7 @@ from files.classes import Classes
 from files.printable import printable
 
 if TYPE_CHECKING:
-    from data.coco.split import CocoSplit
+    from data.coco.split import CocoSplit, ImageRecord
     from data.coco.truth import Truth
 
 # name: (IoU, area in square pixels of the original image, detections per image and class), in pycocotools' order
@@ -119,10 +119,16 @@ class GroundTruth:
         known = {image["id"] for image in content["images"]} if image_ids is None else {*image_ids}
         self._prepare(known, classes, _evaluated(content.get("annotations", []), known, {*classes.ids}))
 
-    def _prepare(self, image_ids: set[int], classes: Classes, entries: list[dict[str, Any]]) -> None:
-        """Indexes the annotations, entries as pycocotools wants them."""
+    def _prepare(
+        self,
+        image_ids: set[int],
+        classes: Classes,
+        entries: list[dict[str, Any]],
+        regions: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """Indexes the annotations, entries as pycocotools wants them; regions are crowds that no class counts."""
         self.image_ids, self.classes = image_ids, classes
-        self._coco = _index(image_ids, classes.ids, entries)
+        self._coco = _index(image_ids, classes.ids, [*entries, *regions])
         objects = Counter((e["category_id"], e["image_id"]) for e in entries if not e["iscrowd"])
         occurrences = Counter(i for i, _ in {(e["category_id"], e["image_id"]) for e in entries})
         instances: Counter[int] = Counter()
@@ -209,7 +215,9 @@ class CocoEvaluator(GroundTruth):
         truth = split.table.as_filed() if as_filed else split.table.scanned()
         self.records = {record.image_id: record for record in split.records}
         ids = np.array([*self.records])  # (M,), in the records' order
-        self._prepare({*self.records}, split.classes, _entries(truth, ids, split.classes))
+        entries = _entries(truth, ids, split.classes)
+        regions = _region_entries(split.records, split.classes, len(entries) + 1)
+        self._prepare({*self.records}, split.classes, entries, regions)
         self.differences = "" if as_filed else split.table.differences()
         self._split = split
 
@@ -254,6 +262,21 @@ def _entries(truth: Truth, image_ids: np.ndarray, classes: Classes) -> list[dict
             zip(*(column.tolist() for column in columns), strict=True), start=1
         )
     ]
+
+
+def _region_entries(records: Iterable[ImageRecord], classes: Classes, first_id: int) -> list[dict[str, Any]]:
+    """The regions to ignore: each is a crowd of every class."""
+    boxes = (
+        (record.image_id, [left, top, right - left, bottom - top])
+        for record in records
+        for left, top, right, bottom in record.regions_xyxy.tolist()
+    )
+    entries = (
+        {"image_id": image_id, "category_id": category, "bbox": box, "area": box[2] * box[3], "iscrowd": 1}
+        for image_id, box in boxes
+        for category in classes.ids
+    )
+    return [{"id": number, **entry} for number, entry in enumerate(entries, first_id)]
 
 
 def _mean_of_known(values: np.ndarray) -> float:

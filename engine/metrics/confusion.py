@@ -27,7 +27,14 @@ class ConfusionMatrix:
         self.iou_thres = iou_thres
         self.counts = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
 
-    def update(self, predictions: np.ndarray, boxes_xyxy: np.ndarray, labels: np.ndarray, crowd: np.ndarray) -> None:
+    def update(
+        self,
+        predictions: np.ndarray,
+        boxes_xyxy: np.ndarray,
+        labels: np.ndarray,
+        crowd: np.ndarray,
+        regions_xyxy: np.ndarray | None = None,
+    ) -> None:
         """Adds one image; predictions and boxes in the same pixels.
 
         Args:
@@ -35,6 +42,7 @@ class ConfusionMatrix:
             boxes_xyxy: `(m, 4)` true boxes.
             labels: `(m,)` their classes.
             crowd: `(m,)` bool, the box marks a crowd: it cannot be missed, and detections inside are no false alarms.
+            regions_xyxy: `(r, 4)` regions that are crowds of every class; None for none.
         """
         predictions = predictions[predictions[:, 4] > self.conf_thres]  # (p, 6)
         predicted = predictions[:, 5].astype(np.int64)  # (p,)
@@ -47,6 +55,8 @@ class ConfusionMatrix:
         missed = np.delete(single_labels, paired_true)
         self.counts[:-1, -1] += np.bincount(missed, minlength=self.num_classes)  # (nc,)
         excused = _inside_crowd(predictions, boxes_xyxy[crowd], labels[crowd])  # (p,)
+        if regions_xyxy is not None:
+            excused |= _inside_crowd(predictions, regions_xyxy)
         excused[paired_predicted] = True
         self.counts[-1, :-1] += np.bincount(predicted[~excused], minlength=self.num_classes)
 
@@ -69,15 +79,17 @@ def _greedy_pairs(iou: np.ndarray, threshold: float) -> tuple[list[int], list[in
     return list(pairs.keys()), list(pairs.values())
 
 
-def _inside_crowd(predictions: np.ndarray, crowd_xyxy: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`(p,)` bool: the prediction lies mostly inside one of c crowd regions of its own class."""
+def _inside_crowd(predictions: np.ndarray, crowd_xyxy: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """`(p,)` bool: the prediction lies mostly inside one of c crowd regions, of its own class where these have one."""
     boxes = predictions[:, None, :4]  # (p, 1, 4)
     top_left = np.maximum(boxes[..., :2], crowd_xyxy[None, :, :2])  # (p, c, 2)
     bottom_right = np.minimum(boxes[..., 2:], crowd_xyxy[None, :, 2:])  # (p, c, 2)
     covered = np.clip(bottom_right - top_left, 0, None).prod(axis=2)  # (p, c): common area
     area = (boxes[..., 2:] - boxes[..., :2]).prod(axis=2)  # (p, 1): of the prediction alone, unlike in an IoU
-    same_class = predictions[:, None, 5] == labels[None]  # (p, c)
-    return ((covered >= CROWD_COVER * area) & same_class).any(axis=1)  # (p,)
+    inside = covered >= CROWD_COVER * area  # (p, c)
+    if labels is not None:
+        inside &= predictions[:, None, 5] == labels[None]  # (p, c)
+    return inside.any(axis=1)  # (p,)
 
 
 def _tensor(boxes: np.ndarray) -> torch.Tensor:

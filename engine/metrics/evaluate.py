@@ -191,7 +191,7 @@ class _Run:
             found_rows, shown_rows = on_picture(boxes.cpu().numpy()), on_picture(visible.cpu().numpy())  # (n, 6)
             self.detections += coco_results(found_rows, meta.image_id, self.evaluator.classes.ids)
             record = self.evaluator.records[meta.image_id]
-            self.confusion.update(shown_rows, record.boxes_xyxy, record.labels, record.crowd)
+            self.confusion.update(shown_rows, record.boxes_xyxy, record.labels, record.crowd, record.regions_xyxy)
         self.images += len(metas)
 
     def result(self, max_det: int | None) -> EvalResult:

@@ -88,7 +88,7 @@ _AUGMENTATIONS = (
     *cut(
         "data/augment/flip.py",
         f"{_AUGMENT}/test_colour_and_flips.py::test_flips",
-        ("boxes[:, [0, 2]] = sample.image.shape[1]", "boxes[:, [0, 2]] = sample.image.shape[0]"),
+        ("side = sample.image.shape[1 - axis]", "side = sample.image.shape[axis]"),
         ("rng.random() >= self.fliplr", "rng.random() < self.fliplr"),
     ),
     *cut(
@@ -124,7 +124,7 @@ _LOADING = (
     *cut(
         "data/loading/dataset.py",
         f"{_DATASET}::test_crowds_are_not_targets",
-        ("boxes, record.labels[~record.crowd], start", "boxes, record.labels, start"),
+        ("boxes, record.labels[~record.crowd], pool, regions), start", "boxes, record.labels, pool, regions), start"),
     ),
     *cut(
         "data/loading/dataset.py",
@@ -270,7 +270,65 @@ _LOSSES = (
 
 _YOLO = "tests/data/formats/test_yolo.py"
 
+_IGNORE = "tests/data/test_ignore.py"
+_MOVES = "tests/data/augment/test_regions.py"
+
 _FORMATS = (
+    *cut(
+        "data/coco/records.py",
+        f"{_IGNORE}::test_a_detector_may_have_it_as_a_class",
+        (
+            "np.where(region, -1, labels_of(tables.annotation_categories, classes.ids))",
+            "labels_of(tables.annotation_categories, classes.ids)",
+        ),
+    ),
+    *cut(
+        "data/coco/records.py",
+        f"{_IGNORE}::test_boxes_of_a_category_to_be_ignored_are_regions",
+        ("used = (labels >= 0) | region", "used = labels >= 0"),
+        ("regions = regions[np.argsort(owner[regions]", "regions = regions[np.argsort(-owner[regions]"),
+    ),
+    *cut(
+        "data/loading/dataset.py",
+        f"{_IGNORE}::test_regions_reach_the_loss",
+        (
+            "Sample(image, boxes, record.labels[~record.crowd], pool, regions), start",
+            "Sample(image, boxes, record.labels[~record.crowd], pool), start",
+        ),
+        ("boxes, record.labels[~record.crowd], pool, regions)\n\n", "boxes, record.labels[~record.crowd], pool)\n\n"),
+    ),
+    *cut("engine/targets.py", f"{_IGNORE}::test_regions_reach_the_loss", ("batch.ignore, (", "batch.ignore[:0], (")),
+    *cut(
+        "data/augment/affine.py",
+        f"{_MOVES}::test_regions_move_as_boxes_do",
+        ("regions_xyxy=regions[seen]", "regions_xyxy=sample.regions_xyxy[seen]"),
+    ),
+    *cut(
+        "data/augment/flip.py",
+        f"{_MOVES}::test_regions_move_as_boxes_do",
+        ("regions_xyxy=mirror(sample.regions_xyxy)", "regions_xyxy=sample.regions_xyxy"),
+    ),
+    *cut(
+        "data/augment/mosaic.py",
+        f"{_MOVES}::test_regions_move_as_boxes_do",
+        ("regions.append(tile.regions_xyxy + shift)", "regions.append(tile.regions_xyxy)"),
+    ),
+    *cut(
+        "data/augment/mixup.py",
+        f"{_MOVES}::test_regions_of_both_pictures_are_kept",
+        ("(sample.regions_xyxy, other.regions_xyxy)", "(sample.regions_xyxy,)"),
+    ),
+    *cut(
+        "engine/metrics/coco.py",
+        "tests/engine/metrics/test_regions.py::test_a_region_is_a_crowd_of_every_class",
+        ("for category in classes.ids\n    )\n    return", "for category in classes.ids[:1]\n    )\n    return"),
+        ("_region_entries(split.records, split.classes, len(entries) + 1)", "[]"),
+    ),
+    *cut(
+        "engine/metrics/evaluate.py",
+        "tests/engine/metrics/test_regions.py::test_a_detection_in_a_region_is_no_false_alarm",
+        ("record.crowd, record.regions_xyxy", "record.crowd, None"),
+    ),
     *cut(
         "data/formats/yolo.py",
         f"{_YOLO}::test_a_data_set_in_yolos_format",

@@ -82,6 +82,7 @@ numbers = st.floats(-200, 200, width=32) | st.sampled_from([NAN, INF, -INF, 0.0]
 @given(boxes=st.lists(st.tuples(*[numbers] * 4), max_size=8))
 def test_what_is_left_lies_inside(tmp_path_factory: pytest.TempPathFactory, boxes: list[tuple[float, ...]]) -> None:
     root = tmp_path_factory.mktemp("set")
+    boxes = [*boxes, (5.0, 5.0, 30.0, 30.0)]  # a file whose boxes all lie between 0 and 1 is refused
     cv2.imwrite(str(root / "a.png"), np.zeros((50, 70, 3), np.uint8))
     document = {
         "images": [{"id": 1, "file_name": "a.png", "width": 70, "height": 50}],
