@@ -12,6 +12,7 @@ from data.coco.records import CocoSplit
 from data.coco.records import load_split as load_annotations
 from data.config import DatasetConfig, load_dataset_config
 from data.loading.loader import build_loader
+from engine.channels import require_colour
 from engine.device import Compute, precision_of, select_device
 from engine.errors import EngineError
 from engine.faults import faults_told
@@ -48,6 +49,7 @@ def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
     compute = Compute(device, precision_of(device, half=options.half, bf16=options.bf16))
     with model_budget(options.model_budget):
         detector = load_detector(options.weights, device, options.cfg)
+    require_colour(detector.in_channels, str(options.cfg or options.weights))
     config = load_dataset_config(_data_yaml(options, detector))
     (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
     split = load_split(config, options, detector)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.backends.base import Backend, register_backend
+from engine.channels import require_colour
 from engine.device import memory_format_of, network_input
 from models.heads.base import Predictions
 from models.weights.load import load_detector
@@ -28,6 +29,7 @@ class TorchBackend(Backend):
         self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32, cfg: str = ""
     ) -> None:
         model = load_detector(weights, device, cfg)
+        require_colour(model.in_channels, cfg or str(weights))
         self.classes = model.classes
         self.imgsz = model.imgsz
         self.stride = math.lcm(model.size_divisor, round(float(model.stride.max())))

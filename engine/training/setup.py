@@ -13,6 +13,7 @@ import numpy as np
 from data.coco.records import CocoSplit, load_split
 from data.config import DatasetConfig
 from data.loading.loader import build_loader
+from engine.channels import CHANNELS, require_colour
 from engine.errors import EngineError
 from engine.flag import flags_of
 from engine.metrics.coco import CocoEvaluator
@@ -66,6 +67,10 @@ def read_named(options: TrainOptions) -> Named:
         if pretrained.yaml is None:
             raise EngineError(f"{options.weights}: does not say which architecture it is for; name it with --cfg")
         network = pretrained.yaml
+    if isinstance(network, ModelConfig):
+        require_colour(network.ch, network.locate_key("ch"))
+    else:
+        require_colour(network.get("ch", CHANNELS), options.weights)
     if options.freeze:
         config = network if isinstance(network, ModelConfig) else load_config(network)
         check_frozen(options.freeze, len(config.rows))

@@ -8,6 +8,7 @@ _ENTRIES = "tests/data/media/test_entries.py"
 _LISTS = "tests/data/media/test_lists.py"
 _ADDRESSES = "tests/data/media/test_addresses.py"
 _DOWNLOAD = "tests/data/media/test_download.py"
+_CHANNELS = "tests/engine/test_channels.py"
 _WRITTEN = "tests/data/coco/test_as_programs_write.py"
 
 MUTATIONS = (
@@ -93,5 +94,21 @@ MUTATIONS = (
         "data/formats/base.py",
         f"{_WRITTEN}::test_paths_in_a_data_set_yaml",
         ("(find(path, base) or expanded(path))", "expanded(path)"),
+    ),
+    *cut(
+        "engine/training/setup.py",
+        _CHANNELS,
+        ('        require_colour(network.ch, network.locate_key("ch"))\n', "        pass\n"),
+        ('        require_colour(network.get("ch", CHANNELS), options.weights)\n', "        pass\n"),
+    ),
+    *cut(
+        "engine/validation.py",
+        _CHANNELS,
+        ("    require_colour(detector.in_channels, str(options.cfg or options.weights))\n", ""),
+    ),
+    *cut(
+        "engine/backends/torch_backend.py",
+        _CHANNELS,
+        ("        require_colour(model.in_channels, cfg or str(weights))\n", ""),
     ),
 )
