@@ -1,7 +1,6 @@
 """Boxes and their labels on pictures, and several pictures in one.
 
-Text is drawn with the DejaVu font that matplotlib brings along, or, for scripts that it lacks, with a font of the
-system where there is one; nothing is fetched.
+Which fonts draw the text, and what becomes of letters that none has: see `engine.report.fonts`.
 """
 
 from __future__ import annotations
@@ -13,29 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from engine.report.fonts import DEJAVU, drawable, runs
+
 Colour = tuple[int, int, int]
 """BGR, 0..255."""
 
-_DEJAVU = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-_EAST_ASIAN_FONTS = (
-    "NotoSansCJK-Regular.ttc",
-    "NotoSansCJKsc-Regular.otf",
-    "wqy-microhei.ttc",
-    "wqy-zenhei.ttc",
-    "DroidSansFallback.ttf",
-    "msyh.ttc",
-    "simhei.ttf",
-    "PingFang.ttc",
-    "Arial Unicode.ttf",
-)
-_FIRST_EAST_ASIAN = "\u2e80"
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 _CAPTION_HEIGHT = 18
+_LARGEST_LETTERS = 512  # px
 _LEGIBLE_SIDE = 320
 """Batches of smaller images are enlarged before labels are drawn, which would cover them."""
 
@@ -182,7 +170,7 @@ def _shrunk(image: np.ndarray, tile: int) -> np.ndarray:
 def _draw_label(canvas: np.ndarray, text: str, box: np.ndarray, colour: Colour, thickness: int) -> None:
     """Text on a bar of the class colour: above the box where there is room, else inside it, and never off the image."""
     height, width = canvas.shape[:2]
-    size = max(10, 7 * thickness)
+    size = max(10, min(7 * thickness, height, _LARGEST_LETTERS))
     pad = max(1, size // 6)
     text_width, text_height = _text_mask(text, size).shape[::-1]
     bar_width, bar_height = min(text_width + 2 * pad, width), min(text_height + 2 * pad, height)
@@ -214,25 +202,18 @@ def _put_text(area: np.ndarray, text: str, origin_xy: tuple[int, int], size: int
 
 @functools.lru_cache(maxsize=4096)
 def _text_mask(text: str, size: int) -> np.ndarray:
-    """(h, w) uint8 coverage of one line of text; the same height for every text of a size and font."""
-    # Names of files that are not valid UTF-8 carry lone surrogates, which no font takes.
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
-    font = _font(size, any(letter >= _FIRST_EAST_ASIAN for letter in text))
-    ascent, descent = font.getmetrics()
-    mask = Image.new("L", (max(math.ceil(font.getlength(text)), 1), ascent + descent))
-    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=font)
+    """(h, w) uint8 coverage of one line of text; the same height for every text of a size and the same fonts."""
+    pieces = [(_font(file, size), piece) for file, piece in runs(drawable(text))] or [(_font(DEJAVU, size), "")]
+    ascent, descent = (max(values) for values in zip(*(font.getmetrics() for font, _ in pieces), strict=True))
+    widths = [font.getlength(piece) for font, piece in pieces]
+    mask = Image.new("L", (max(math.ceil(sum(widths)), 1), ascent + descent))
+    pen = 0.0
+    for (font, piece), width in zip(pieces, widths, strict=True):
+        ImageDraw.Draw(mask).text((pen, ascent), piece, fill=255, font=font, anchor="ls")
+        pen += width
     return np.asarray(mask)
 
 
 @functools.lru_cache(maxsize=64)
-def _font(size: int, east_asian: bool) -> ImageFont.FreeTypeFont:
-    candidates = (_system_font(name, size) for name in (_EAST_ASIAN_FONTS if east_asian else ()))
-    return next(filter(None, candidates), None) or ImageFont.truetype(str(_DEJAVU), size)
-
-
-def _system_font(name: str, size: int) -> ImageFont.FreeTypeFont | None:
-    """A font of the system by its file's name, where Pillow finds it."""
-    try:
-        return ImageFont.truetype(name, size)
-    except OSError:
-        return None
+def _font(file: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(file), size)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from engine.metrics.coco import FIGURES, RECALL_POINTS, CocoMetrics
 from engine.metrics.confusion import ConfusionMatrix
-from files.atomic import atomic_path
+from engine.report.fonts import drawable, families
+from files.atomic import write_bytes
 
 LEGEND_CLASSES = 12  # with more classes a legend would cover more than it explains
+LONGEST_NAME = 40  # letters; longer ones would leave no room for the plot
 ANNOTATED_CLASSES = 30  # with more classes the cells of a matrix are too small for numbers
 
 
 def plot_precision_recall(metrics: CocoMetrics, png: str | Path) -> None:
     """Precision over recall at IoU 0.5: a thin line per class that has annotations, a thick one for their mean."""
+    names = [_name(entry.name) for entry in metrics.classes]
+    with rc_context({"font.family": families(*names)}):
+        _save(_draw_precision_recall(metrics, names), png)
+
+
+def _draw_precision_recall(metrics: CocoMetrics, names: Sequence[str]) -> Figure:
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.add_subplot()
     shown = [k for k, entry in enumerate(metrics.classes) if not math.isnan(entry.ap50)]
@@ -32,22 +41,28 @@ def plot_precision_recall(metrics: CocoMetrics, png: str | Path) -> None:
         if colors is None:
             axes.plot(RECALL_POINTS, metrics.precision50[k], linewidth=0.8, color="0.7")
         else:
-            label = f"{entry.name} {entry.ap50:.3f}"
+            label = f"{names[k]} {entry.ap50:.3f}"
             axes.plot(
                 RECALL_POINTS, metrics.precision50[k], linewidth=1.2, color=colors(2 * position % 20), label=label
             )
     if shown:
         mean = metrics.precision50[shown].mean(axis=0)
         axes.plot(RECALL_POINTS, mean, linewidth=3, color="black", label=f"mean of {len(shown)}: {metrics.ap50:.3f}")
-        axes.legend(title="AP50", loc="lower left", framealpha=0.9)
+        for text in axes.legend(title="AP50", loc="lower left", framealpha=0.9).get_texts():
+            text.set_parse_math(False)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title="Precision and recall, IoU 0.5")
     axes.grid(alpha=0.3)
-    _save(figure, png)
+    return figure
 
 
 def plot_confusion_matrix(matrix: ConfusionMatrix, names: Sequence[str], png: str | Path) -> None:
     """Shares of each true class (rows) by predicted class (columns), with numbers in the cells of small matrices."""
-    labels = [*names, "background"]
+    labels = [*map(_name, names), "background"]
+    with rc_context({"font.family": families(*labels)}):
+        _save(_draw_confusion_matrix(matrix, labels), png)
+
+
+def _draw_confusion_matrix(matrix: ConfusionMatrix, labels: Sequence[str]) -> Figure:
     size = float(np.clip(0.6 * len(labels) + 3, 6, 18))
     figure = Figure(figsize=(size, size * 0.88), layout="constrained")
     axes = figure.add_subplot()
@@ -56,16 +71,17 @@ def plot_confusion_matrix(matrix: ConfusionMatrix, names: Sequence[str], png: st
     figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.04, pad=0.02, label="share of the true class")
     font = float(np.clip(11 - len(labels) / 10, 5, 11))
     ticks = range(len(labels))
-    axes.set_xticks(ticks, labels, rotation=90 if len(labels) > 8 else 0, fontsize=font)
-    axes.set_yticks(ticks, labels, fontsize=font)
+    upright = len(labels) > 8 or max(map(len, labels)) > 15
+    axes.set_xticks(ticks, labels, rotation=90 if upright else 0, fontsize=font, parse_math=False)
+    axes.set_yticks(ticks, labels, fontsize=font, parse_math=False)
     axes.set(
         xlabel="predicted (background: missed)",
         ylabel="true (background: false alarm)",
         title=f"Confusion matrix, score > {matrix.conf_thres}, IoU > {matrix.iou_thres}",
     )
-    if len(names) <= ANNOTATED_CLASSES:
+    if len(labels) - 1 <= ANNOTATED_CLASSES:
         _write_shares(axes, shares, matrix.counts, font)
-    _save(figure, png)
+    return figure
 
 
 def _write_shares(axes: Axes, shares: np.ndarray, counts: np.ndarray, font: float) -> None:
@@ -127,7 +143,14 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
+def _name(text: str) -> str:
+    """A class's name as a plot can show it."""
+    shown = drawable(text, LONGEST_NAME) or "?"
+    return f" {shown}" if shown.startswith("_") else shown  # matplotlib leaves these out of legends
+
+
 def _save(figure: Figure, png: str | Path) -> None:
     FigureCanvasAgg(figure)
-    with atomic_path(png) as temporary:
-        figure.savefig(temporary, dpi=120)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120, format="png")
+    write_bytes(png, content.getvalue())

@@ -103,7 +103,7 @@ def test_a_plot_that_fails_leaves_the_old_picture_whole(tmp_path, monkeypatch):
     path.write_bytes(b"old")
 
     def fail(figure, target, **options):
-        target.write_bytes(b"half")
+        target.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
