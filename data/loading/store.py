@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -67,6 +68,7 @@ class ImageStore:
             DataError: it cannot be written, or an image is broken.
         """
         file = cache_folder() / "images" / f"{key}.bin"
+        remove_leftovers(file.parent, LEFTOVER_AGE_S)  # each as large as a data set
         starts = _starts(shapes_hw)
         if not file.is_file() or file.stat().st_size != starts[-1] + len(shapes_hw):
             _write(file, starts, read)
@@ -117,7 +119,6 @@ def _fill(pixels: np.ndarray, starts: np.ndarray, read: Reader, label: str) -> N
 def _write(file: Path, starts: np.ndarray, read: Reader) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(file.parent, LEFTOVER_AGE_S)
         free = shutil.disk_usage(file.parent).free
         size = int(starts[-1]) + len(starts) - 1
         if size > free:
@@ -126,7 +127,8 @@ def _write(file: Path, starts: np.ndarray, read: Reader) -> None:
                 "make room, or use no cache"
             )
         with atomic_path(file) as temporary:
-            pixels = np.memmap(temporary, np.uint8, "w+", shape=(size,))
+            _reserve(temporary, size)
+            pixels = np.memmap(temporary, np.uint8, "r+", shape=(size,))
             _fill(pixels, starts, read, "Caching on disk")
             pixels.flush()
             del pixels  # a mapped file has no new name on some systems
@@ -135,6 +137,18 @@ def _write(file: Path, starts: np.ndarray, read: Reader) -> None:
             f"{file.parent}: cannot write the image cache: {error.strerror}; use 'ram', no cache, or another folder "
             f"({VARIABLE})"
         ) from None
+
+
+def _reserve(temporary: Path, size: int) -> None:
+    """Takes the room on the disk: what a mapped file cannot take later ends the process by a signal, without a word."""
+    with temporary.open("rb+") as opened:
+        opened.truncate(size)
+        if size and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(opened.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems cannot
+                    raise
 
 
 def _free_memory() -> int | None:

@@ -15,7 +15,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TextIO, TypeVar, cast
+
+from files.terminal import PrintableStream
 
 Result = TypeVar("Result")
 
@@ -96,12 +98,14 @@ class Together:
     def __init__(self, descriptor: int | None) -> None:
         self.complained = False
         self._stream = None if descriptor is None else os.fdopen(descriptor, "w", encoding="utf-8", errors="replace")
-        self.terminal = self._stream if _is_descriptor_2(sys.stderr) else None
+        to_terminal = self._stream is not None and _is_descriptor_2(sys.stderr)
+        self.terminal = PrintableStream(cast(TextIO, self._stream)).bars if to_terminal else None
 
     def close(self) -> None:
         """Ends with the pictures."""
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):
+                self._stream.close()
 
 
 def _is_descriptor_2(stream: Any) -> bool:

@@ -151,6 +151,6 @@ def _name(text: str) -> str:
 
 def _save(figure: Figure, png: str | Path) -> None:
     FigureCanvasAgg(figure)
-    content = io.BytesIO()
-    figure.savefig(content, dpi=120, format="png")
-    write_bytes(png, content.getvalue())
+    in_memory = io.BytesIO()
+    figure.savefig(in_memory, dpi=120, format="png")
+    write_bytes(png, in_memory.getvalue())
