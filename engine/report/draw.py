@@ -1,11 +1,10 @@
 """Boxes and their labels on pictures, and several pictures in one.
 
-Which fonts draw the text, and what becomes of letters that none has: see `engine.report.fonts`.
+Which fonts draw the text, and what becomes of letters that none has: see `data.media.fonts`.
 """
 
 from __future__ import annotations
 
-import colorsys
 import functools
 import math
 from collections.abc import Sequence
@@ -16,25 +15,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from engine.report.fonts import DEJAVU, drawable, runs
+from data.media.colours import Colour, class_colour
+from data.media.fonts import DEJAVU, drawable, runs
 
-Colour = tuple[int, int, int]
-"""BGR, 0..255."""
-
-_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 _CAPTION_HEIGHT = 18
 _LARGEST_LETTERS = 512  # px
 _LEGIBLE_SIDE = 320
 """Batches of smaller images are enlarged before labels are drawn, which would cover them."""
-
-
-@functools.lru_cache(maxsize=1024)
-def class_colour(index: int) -> Colour:
-    """The colour of a class: hues a golden ratio apart, so that near indices look different; two tones in turn."""
-    hue = (0.03 + index * _GOLDEN_RATIO) % 1
-    saturation, value = ((0.9, 0.95), (0.75, 0.7))[index % 2]
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return round(blue * 255), round(green * 255), round(red * 255)
 
 
 def default_thickness(image_hw: tuple[int, int]) -> int:

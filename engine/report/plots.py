@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data.media.fonts import drawable, families
 from engine.metrics.coco import FIGURES, RECALL_POINTS, CocoMetrics
 from engine.metrics.confusion import ConfusionMatrix
-from engine.report.fonts import drawable, families
 from files.atomic import write_bytes
 
 LEGEND_CLASSES = 12  # with more classes a legend would cover more than it explains

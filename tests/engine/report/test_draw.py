@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.media.colours import class_colour
 from engine.report.draw import (
     _readable_on,
     _text_mask,
-    class_colour,
     default_thickness,
     draw_batch,
     draw_detections,

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
+from data.media import fonts
+from data.media.fonts import DEJAVU, drawable, families, font_of, runs
 from engine.metrics.coco import FIGURES, ClassMetrics, CocoMetrics
 from engine.metrics.confusion import ConfusionMatrix
-from engine.report import fonts, plots
+from engine.report import plots
 from engine.report.draw import _text_mask, draw_detections
-from engine.report.fonts import DEJAVU, drawable, families, font_of, runs
 
 STIX = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "STIXGeneral.ttf"
 NAMES = ("汽车", "🚗 car", "$x^2$ $^$", "_hidden", "red\x1b[31m\nline", "größe", "a" * 100, "\udcff", "👨‍👩‍👧", "")
