@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+
+from tests.scripts.trainings import CFG, Trainings
 
 SQUARE = {"id": 12, "name": "square"}
 
@@ -41,3 +43,23 @@ def _write_squares(
 @pytest.fixture(scope="session")
 def write_squares() -> Callable[..., None]:
     return _write_squares
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, write_squares: Callable[..., None]) -> Path:
+    """Six images with a bright square each as data.yaml; models tiny.yaml and noisy.yaml; hyp.yaml with mixing."""
+    root = tmp_path_factory.mktemp("resume")
+    write_squares(root, 6, batch_size=2)
+    (root / "noisy.yaml").write_text(yaml.safe_dump(CFG))
+    quiet = {**CFG, "backbone": [row if row[2] != "Noise" else [-1, 1, "Conv", [8]] for row in CFG["backbone"]]}
+    (root / "tiny.yaml").write_text(yaml.safe_dump(quiet))
+    (root / "hyp.yaml").write_text("mosaic: 1.0\nmixup: 0.5\nclose_mosaic: 0\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
+    """Trainings in processes of their own."""
+    trainings = Trainings(tmp_path_factory.mktemp("log") / "log.txt")
+    with trainings.server:
+        yield trainings

@@ -1,19 +1,21 @@
-"""Trainings in processes that kill themselves, as a server, since starting torch takes longer than the trainings.
+"""Trainings in processes that end early, as a server, since starting torch takes longer than the trainings.
 
-`interrupted_training.py LOG` reads lines of JSON `[moment, epoch, [flags of train.py]]`. For each it forks a process
-that trains, with its output into the log, and answers with the exit code. SIGKILL comes at the moment (see `MOMENTS`)
-of the epoch (from 0); "never" trains to the end. The registry gets a block that draws from every generator, as no block
-of the project does, so that a generator that is not restored shows.
+`interrupted_training.py LOG` reads lines of JSON `[moment, epoch, [flags of train.py], deed]`. For each it forks a
+process that trains, with its output into the log, and answers with the exit code. What `DEEDS` says is done at the
+moment (see `MOMENTS`) of the epoch (from 0), once; "never" trains to the end. The registry gets a block that draws from
+every generator, as no block of the project does, so that a generator that is not restored shows.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-import engine.training.loop  # noqa: F401 - once, before the forks
+import engine.training.loop  # once, before the forks
+import engine.training.start
 from data.loading.loader import Loader
 from engine.cli.run import run_cli
 from engine.cli.train import main
@@ -45,8 +48,30 @@ class Noise(nn.Module):
         return nn.functional.dropout(x, 0.1) * scale
 
 
+def _to_a_worker(number: signal.Signals) -> None:
+    worker = multiprocessing.active_children()[0]
+    os.kill(int(worker.pid or 0), number)
+    time.sleep(10)  # its death interrupts this, as whatever runs
+
+
+DEEDS: dict[str, Callable[[], None]] = {
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "SIGINT": lambda: os.kill(os.getpid(), signal.SIGINT),
+    "SIGTERM": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "SIGTERM to all": lambda: os.killpg(os.getpid(), signal.SIGTERM),
+    "a worker is killed": lambda: _to_a_worker(signal.SIGKILL),
+    "a worker has a bus error": lambda: _to_a_worker(signal.SIGBUS),
+}
+deed = DEEDS["SIGKILL"]
+done = False
+
+
 def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    """Does the deed, once."""
+    global done
+    if not done:
+        done = True
+        deed()
 
 
 def in_the_middle_of_the_epoch(at: int) -> None:
@@ -65,18 +90,24 @@ def in_validation(at: int) -> None:
     _before(CocoEvaluator, "measure", lambda *_: epoch == at)
 
 
+def in_the_preparation(_: int) -> None:
+    _before(engine.training.start, "load_data", lambda *_: True)
+
+
+def in_the_report(_: int) -> None:
+    _before(engine.training.loop, "finish_report", lambda *_: True)
+
+
 def half_of_the_checkpoint_written(at: int) -> None:
     save = torch.save
 
-    def save_half(content: Any, path: Path) -> None:
-        if epoch != at or ".last." not in path.name:
-            return save(content, path)
+    def save_half(content: Any, file: Any) -> None:
+        if epoch != at or ".last." not in Path(file._file.name).name:
+            return save(content, file)
         whole = io.BytesIO()
         save(content, whole)
-        with path.open("wb") as file:
-            file.write(whole.getvalue()[: whole.tell() // 2])
-            file.flush()
-            os.fsync(file.fileno())
+        file.write(whole.getvalue()[: whole.tell() // 2])
+        file.flush()
         return kill()
 
     torch.save = save_half  # type: ignore[assignment]
@@ -127,23 +158,29 @@ def _follow_the_epochs() -> None:
 
 MOMENTS: dict[str, Callable[[int], None]] = {
     "never": lambda _: None,
+    "preparation": in_the_preparation,
     "step": in_the_middle_of_the_epoch,
     "validation": in_validation,
     "half": half_of_the_checkpoint_written,
     "rename": before_the_checkpoint_is_renamed,
     "results": between_results_and_checkpoint,
     "end": after_the_checkpoint,
+    "report": in_the_report,
 }
 
 
 def _serve(log: Path) -> None:
     for line in sys.stdin:
-        moment, at, arguments = json.loads(line)
+        moment, at, arguments, name = json.loads(line)
         child = os.fork()
         if child == 0:
             with log.open("a") as output:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
+            global deed
+            deed = DEEDS[name]
+            os.setsid()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores Ctrl-C
             _follow_the_epochs()
             MOMENTS[moment](at)
             sys.exit(run_cli(main, arguments))

@@ -7,82 +7,18 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.cli.run import run_cli
 from engine.cli.train import main, parse_options
 from engine.options import ResumeOptions
-from tests.places import ROOT
-
-SCRIPT = Path(__file__).with_name("interrupted_training.py")
-EPOCHS = 4
-CFG = {
-    "nc": 1,
-    "anchors": [[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119]],
-    "backbone": [
-        [-1, 1, "Conv", [8, 3, 4]],
-        [-1, 1, "Noise", []],
-        [-1, 1, "SAConv2d", [16, 3, 2]],
-        [-1, 1, "C3", [16], {"conv": "SPConv"}],
-        [-1, 1, "Conv", [32, 3, 2]],
-    ],
-    "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
-}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, write_squares: Callable[..., None]) -> Path:
-    """Six images with a bright square each as data.yaml; models tiny.yaml and noisy.yaml; hyp.yaml with mixing."""
-    root = tmp_path_factory.mktemp("resume")
-    write_squares(root, 6, batch_size=2)
-    (root / "noisy.yaml").write_text(yaml.safe_dump(CFG))
-    quiet = {**CFG, "backbone": [row if row[2] != "Noise" else [-1, 1, "Conv", [8]] for row in CFG["backbone"]]}
-    (root / "tiny.yaml").write_text(yaml.safe_dump(quiet))
-    (root / "hyp.yaml").write_text("mosaic: 1.0\nmixup: 0.5\nclose_mosaic: 0\n")
-    return root
-
-
-def flags(folder: Path, project: Path, *more: object) -> list[str]:
-    common = ("--cfg", folder / "tiny.yaml", "--data", folder / "data.yaml", "--device", "cpu", "--project", project)
-    return [str(flag) for flag in (*common, "--hyp", folder / "hyp.yaml", "--noplots", *more)]
-
-
-class Trainings:
-    """Runs trainings in processes that may kill themselves; see `interrupted_training.py`."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = log
-        self.server = subprocess.Popen(
-            [sys.executable, SCRIPT, log],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(self, moment: str, epoch: int, arguments: Sequence[object]) -> int:
-        """The exit code of a training that is killed at a moment of an epoch (from 0)."""
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps([moment, epoch, [*map(str, arguments)]]) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
-    trainings = Trainings(tmp_path_factory.mktemp("log") / "log.txt")
-    with trainings.server:
-        yield trainings
+from tests.scripts.trainings import EPOCHS, Trainings, flags
 
 
 def differences(a: Any, b: Any, path: str = "") -> list[str]:
@@ -126,7 +62,7 @@ def test_a_killed_training_ends_as_if_it_had_never_stopped(
         assert train(moment, epoch, [*arguments, "--workers", workers]) == -signal.SIGKILL, train.log.read_text()
         complete = epoch + (moment == "end")
         assert load_checkpoint(last)["training"]["progress"]["epoch"] == complete  # the previous one, whole
-        assert bool(leftovers(last.parent)) == (moment in ("half", "rename", "end"))
+        assert bool(leftovers(last.parent)) == (moment in ("half", "rename", "results", "end"))
         arguments = ("--resume", last)
     assert train("never", 0, [*arguments, "--workers", workers_at_the_end]) == 0, train.log.read_text()
 
