@@ -18,7 +18,7 @@ def _randomise(module: nn.Module, seed: int = 0, spread: float = 0.2) -> nn.Modu
     """Gives every parameter and statistic a value at which each term of the formulas matters; returns the module."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in module.parameters():
+        for parameter in filter(lambda each: each.requires_grad, module.parameters()):  # a fixed one has its meaning
             parameter += spread * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
         for name, buffer in module.named_buffers():
             if name.endswith(("running_var", "weight_gamma")):
