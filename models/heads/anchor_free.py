@@ -43,6 +43,8 @@ class AnchorFreeHyperparameters(LossHyperparameters):
 Branch = tuple[str, str]
 """Names of the box and of the class branch of a pair."""
 
+_FIXED = "dfl."  # what no training changes
+
 ONE_TO_MANY: Branch = ("cv2", "cv3")
 ONE_TO_ONE: Branch = ("one2one_cv2", "one2one_cv3")
 
@@ -208,10 +210,10 @@ class AnchorFreeDetect(DetectionHead):
         if levels != self.nl:
             reason = "the checkpoint's head has other levels" if levels else "the checkpoint's head is of another kind"
             return HeadTakeover(dict.fromkeys(own, reason))
-        classes = given["cv3.0.2.weight"].shape[0] if "cv3.0.2.weight" in given else 0
+        classes = next(iter(given["cv3.0.2.bias"].shape), 0) if "cv3.0.2.bias" in given else 0
         pairs = shared_classes(given_names, classes, names)
         same = classes == self.nc and pairs == [(index, index) for index in range(self.nc)]
-        reasons = dict.fromkeys(own, "the checkpoint's head has another layer here, or before it")
+        reasons = {key: _why_left(own, given, classes, key) for key in own}
         entries: dict[str, Tensor] = {}
         for keys in chain.from_iterable(
             takewhile(partial(_fit, own, given, classes), layers) for layers in self._layers()
@@ -222,6 +224,8 @@ class AnchorFreeDetect(DetectionHead):
                 entries.update({key: given[key] for key in keys})
             elif pairs:
                 entries.update({key: join_classes(own[key], given[key], 1, 0, pairs) for key in keys})
+        if all(key.startswith(_FIXED) for key in entries):  # which every such head has
+            return HeadTakeover(reasons)
         class_keys = frozenset(filter(_is_class_layer, entries))
         return HeadTakeover(reasons, entries, frozenset() if same else class_keys, bool(class_keys))
 
@@ -231,7 +235,7 @@ class AnchorFreeDetect(DetectionHead):
         for name in [name for pair in self.branches for name in pair]:
             for level in range(self.nl):
                 yield [[key for key in keys if key.startswith(f"{name}.{level}.{layer}.")] for layer in range(3)]
-        yield [[key] for key in keys if key.startswith("dfl.")]
+        yield [[key] for key in keys if key.startswith(_FIXED)]
 
 
 def _box_branch(channels: int, width: int, reg_max: int) -> nn.Sequential:
@@ -263,12 +267,24 @@ def _is_class_layer(key: str) -> bool:
 
 def _fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor], classes: int, keys: Sequence[str]) -> bool:
     """Whether the checkpoint, which knows so many classes, has a layer in this one's shape but for the classes."""
-    for key in keys:
-        shape = (classes, *own[key].shape[1:]) if _is_class_layer(key) else own[key].shape
-        if key not in given or given[key].shape != shape:
-            return False
+    if any(key not in given or given[key].shape != _shape(own, classes, key) for key in keys):
+        return False
     # A fixed kernel is nobody's to change: it comes along only where it is the same.
-    return not keys[0].startswith("dfl.") or torch.equal(given[keys[0]].to(own[keys[0]]), own[keys[0]])
+    return not keys[0].startswith(_FIXED) or torch.equal(given[keys[0]].to(own[keys[0]]), own[keys[0]])
+
+
+def _shape(own: Mapping[str, Tensor], classes: int, key: str) -> tuple[int, ...]:
+    """What shape a tensor has in a head like this one for so many classes."""
+    return (classes, *own[key].shape[1:]) if _is_class_layer(key) else tuple(own[key].shape)
+
+
+def _why_left(own: Mapping[str, Tensor], given: Mapping[str, Tensor], classes: int, key: str) -> str:
+    """Why a tensor stays as it is, where its layer, or one before it, does not fit."""
+    if key.startswith(_FIXED):
+        return "a fixed kernel"
+    if key not in given:
+        return "the checkpoint has nothing at this place"
+    return "other shape" if given[key].shape != _shape(own, classes, key) else "belongs to a layer of another shape"
 
 
 def _shared(pairs: Sequence[tuple[int, int]]) -> str:

@@ -211,10 +211,11 @@ class Detect(DetectionHead):
         of a cell is relative to its anchor.
         """
         own = self.state_dict()
-        anchors = given.get("anchors")
-        if anchors is None or anchors.shape != self.anchors.shape:
+        anchors, bias = given.get("anchors"), given.get("m.0.bias")
+        if anchors is None or bias is None or anchors.shape != self.anchors.shape or not bias.dim():
             return HeadTakeover(dict.fromkeys(own, "the checkpoint's head has other levels or anchors"))
-        classes = given["m.0.bias"].shape[0] // self.na - 5
+        rows = len(bias)
+        classes = rows // self.na - 5
         pairs = shared_classes(given_names, classes, names)
         same = classes == self.nc and pairs == [(index, index) for index in range(self.nc)]
         kept = f"box, objectness and the {len(pairs)} classes that both know"
@@ -224,7 +225,8 @@ class Detect(DetectionHead):
         reasons: dict[str, str] = {}
         for level in range(self.nl):
             keys = (f"m.{level}.weight", f"m.{level}.bias")
-            if any(key not in given or given[key].shape[1:] != own[key].shape[1:] for key in keys):
+            fits = all(key in given and given[key].shape == (rows, *own[key].shape[1:]) for key in keys)
+            if not fits or rows % self.na or classes < 1:
                 reasons.update(dict.fromkeys(keys, "other shape"))
                 continue
             entries.update(

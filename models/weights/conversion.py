@@ -32,7 +32,10 @@ class Match:
 
 _PARTIAL = Match(Outcome.LEFT, "the checkpoint has only a part of it")
 _OTHER_SHAPE = Match(Outcome.LEFT, "other shape")
-_WHOLE_NUMBERS = Match(Outcome.LEFT, "whole numbers, whose scale is not known")
+WHOLE_NUMBERS = "whole numbers, whose scale is not known"
+"""Why integers do not become floating-point numbers."""
+
+_WHOLE_NUMBERS = Match(Outcome.LEFT, WHOLE_NUMBERS)
 
 
 def match_units(source: Unit | None, target: Unit) -> Match:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from models.detector import Detector
 from models.heads.takeover import HeadTakeover
-from models.weights.conversion import Match, take_unit
+from models.weights.checks import integers_for_floats
+from models.weights.conversion import WHOLE_NUMBERS, Match, take_unit
 from models.weights.matching import match_rows
 from models.weights.report import Outcome, Transfer, TransferReport
 from models.weights.source import SourceWeights
@@ -83,6 +84,9 @@ def _take_rows(taken: _Taken, own: Rows, given: Rows, partners: Mapping[int, int
 def _rows_by_class(model: Detector, source: SourceWeights, units: Mapping[str, Unit]) -> HeadTakeover | None:
     """What the head takes of the checkpoint's, if its rows belong to classes."""
     given = {f"{path}{name}": tensor for path, unit in units.items() for name, tensor in unit.tensors.items()}
+    own = model.head.state_dict()
+    if any(integers_for_floats(given, own)):
+        return HeadTakeover(dict.fromkeys(own, WHOLE_NUMBERS))
     names = None if source.classes is None else source.classes.names
     return model.head.take_over(given, names, model.names)
 

@@ -250,7 +250,8 @@ def test_a_branch_comes_along_up_to_the_first_other_layer() -> None:
     assert sum(key.startswith("cv2.") for key in taken.entries) == sum(
         key.startswith("cv2.") for key in own.state_dict()
     )
-    assert taken.reasons["cv3.0.2.weight"] == "the checkpoint's head has another layer here, or before it"
+    assert taken.reasons["cv3.0.0.conv.weight"] == taken.reasons["cv3.0.2.weight"] == "other shape"
+    assert taken.reasons["cv3.0.2.bias"] == "belongs to a layer of another shape"
     assert not taken.knows_classes
 
 

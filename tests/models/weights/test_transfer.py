@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,38 @@ def test_anchors_come_with_the_boxes_that_belong_to_them() -> None:
     model, report = _take({**CFG, "anchors": [[1, 2, 3, 4], [50, 50, 60, 60]]}, source)
     assert report.head_taken
     assert torch.equal(model.head.anchors, source.state["model.4.anchors"])
+
+
+HEADS: dict[str, Any] = {
+    "anchor-based": CFG,
+    "anchor-free": {**CFG, "anchors": None, "head": [[[2, 3], 1, "Detect", ["nc"]]]},
+    "two-headed": {**CFG, "anchors": None, "head": [[[2, 3], 1, "v10Detect", ["nc"]]]},
+}
+STRANGE: dict[str, Any] = {
+    "absent": None,
+    "a scalar": lambda tensor: torch.tensor(1.0),
+    "empty": lambda tensor: tensor[:0],
+    "one row more": lambda tensor: torch.cat((tensor, tensor[:1])),
+    "one axis more": lambda tensor: tensor[None],
+    "whole numbers": lambda tensor: tensor.to(torch.int8),
+}
+
+
+@pytest.mark.parametrize("change", STRANGE)
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_with_a_strange_tensor_is_reported_and_not_stumbled_over(head: str, change: str) -> None:
+    source = _source(HEADS[head])
+    model = build_model(HEADS[head])
+    model.classes = Classes.of(NAMES)
+    named = ("m.0.", "anchors", "dfl.", "cv2.0.2.", "cv3.0.2.", "one2one_cv3.0.2.")
+    finest = [key for key in source.state if key.removeprefix("model.4.").startswith(named)]
+    assert finest
+    for key in finest:
+        state = {name: tensor for name, tensor in source.state.items() if name != key}
+        if STRANGE[change] is not None:
+            state[key] = STRANGE[change](source.state[key])
+        report = transfer_weights(model, replace(source, state=state))
+        assert key in report.keys(Outcome.LEFT), key
 
 
 def test_transfer_draws_no_random_numbers() -> None:
