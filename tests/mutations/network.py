@@ -155,6 +155,22 @@ _READING = (
 
 _ULTRALYTICS = (
     *cut(
+        "models/heads/anchor_free.py",
+        "tests/models/weights/test_ultralytics_transfer.py::test_other_networks_take_what_fits_and_say_what_does_not",
+        ("if all(key.startswith(_FIXED) for key in entries):", "if False:"),
+    ),
+    *cut(
+        "models/weights/transfer.py",
+        f"{_TRANSFER}::test_a_head_with_a_strange_tensor_is_reported_and_not_stumbled_over",
+        ("if any(integers_for_floats(given, own)):", "if False:"),
+    ),
+    *cut(
+        "models/heads/detect.py",
+        f"{_TRANSFER}::test_a_head_with_a_strange_tensor_is_reported_and_not_stumbled_over",
+        (" or bias is None", ""),
+        ("if not fits or", "if"),
+    ),
+    *cut(
         "models/weights/foreign.py",
         "tests/models/weights/test_ultralytics.py::test_every_kind_of_file_computes_the_same",
         ('if key.startswith("model.")}  # a loss', "}  # a loss"),

@@ -16,47 +16,17 @@ from torch import Tensor, nn
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.errors import EngineError
 from files.classes import Classes
-from files.strict_yaml import read_yaml
 from models import build_model
-from models.config.reader import find_config
-from models.errors import ConfigError, WeightsError
+from models.errors import WeightsError
 from models.weights.foreign import OTHER_TASKS
 from models.weights.load import load_detector
 from models.weights.source import load_source
 from tests.models.golden import golden_image, golden_value
 from tests.models.weights import ultralytics_files as files
+from tests.models.weights.ultralytics_files import TINY, TINY_26
 from tests.places import GOLDEN
 
 NAMES = ["cat", "dog"]
-
-# A v8 and a 26 in small, as a checkpoint has them.
-TINY: dict[str, Any] = {
-    "nc": 2,
-    "scales": {"n": [0.33, 0.25, 64], "s": [0.33, 0.5, 64]},
-    "backbone": [
-        [-1, 1, "Conv", [64, 3, 2]],
-        [-1, 1, "Conv", [64, 3, 2]],
-        [-1, 3, "C2f", [64, True]],
-        [-1, 1, "Conv", [128, 3, 2]],
-        [-1, 1, "SPPF", [128, 5]],
-    ],
-    "head": [
-        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
-        [[-1, 2], 1, "Concat", [1]],
-        [-1, 3, "C2f", [64]],
-        [[7, 4], 1, "Detect", ["nc"]],
-    ],
-    "scale": "n",
-    "yaml_file": "tinyn.yaml",
-    "ch": 3,
-    "channels": 3,
-}
-TINY_26: dict[str, Any] = {
-    **TINY,
-    "end2end": True,
-    "reg_max": 1,
-    "backbone": [*TINY["backbone"][:2], [-1, 2, "C3k2", [64, False, 0.25]], *TINY["backbone"][3:]],
-}
 
 
 def _decoded(model: Any, size: tuple[int, int] = (64, 96)) -> Tensor:
@@ -91,19 +61,13 @@ def test_every_kind_of_file_computes_the_same(yaml: dict[str, Any], kind: str, t
     assert not any(name.startswith("ultralytics") for name in sys.modules)
 
 
-def _shipped(name: str) -> dict[str, Any]:
-    """A shipped file of size n as a checkpoint has it."""
-    content = read_yaml(find_config(name).path, ConfigError, "").content
-    return {**content, "scale": "n", "yaml_file": f"{name}.yaml", "ch": 3, "channels": 3}
-
-
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="shared/golden is not here")
 @pytest.mark.parametrize("name", ["yolov8n", "yolov8n-ghost", "yolov10n", "yolo11n", "yolo26n"])
 def test_a_file_with_golden_keys_and_weights_detects_what_the_golden_file_says(name: str, tmp_path: Path) -> None:
     with np.load(GOLDEN / f"yolo_{name}.npz") as data:
         keys, head = json.loads(str(data["keys"])), "one2one" if "one2one_head" in data else "one2many"
         first, mean = torch.from_numpy(data[f"{head}_head"]), torch.from_numpy(data[f"{head}_mean_abs"])
-    yaml, classes = _shipped(name), files.Classes()
+    yaml, classes = files.shipped(name), files.Classes()
     model = files.grown(_golden_state(keys), [row[2] for row in (*yaml["backbone"], *yaml["head"])], classes)
     names = [f"class {index}" for index in range(80)]
     path = classes.save(files.stripped(files.described(model, yaml, names)), tmp_path / f"{name}.pt")

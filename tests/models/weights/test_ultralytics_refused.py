@@ -17,7 +17,9 @@ from models.weights.load import load_detector
 from models.weights.source import load_source
 from tests.models.weights import ultralytics_files as files
 from tests.models.weights.test_foreign_refused import Calls
-from tests.models.weights.test_ultralytics import NAMES, TINY
+from tests.models.weights.ultralytics_files import TINY
+
+NAMES = ["cat", "dog"]
 
 
 class CalledCalls(Calls):

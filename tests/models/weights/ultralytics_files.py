@@ -16,8 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from files.strict_yaml import read_yaml
 from models.blocks.activation import build_activation
+from models.config.reader import find_config
 from models.detector import Detector
+from models.errors import ConfigError
 
 BLOCKS = "ultralytics.nn.modules.block"
 NEW_HOMES = {
@@ -42,6 +45,35 @@ OLD_HOMES = {
     "TaskAlignedAssigner": "ultralytics.yolo.utils.tal",
 }
 OUR_NAMES = {"AnchorFreeDetect": "Detect", "V10Detect": "v10Detect", "DistanceMean": "DFL"}
+
+# A v8 and a 26 in small, as a checkpoint has them.
+TINY: dict[str, Any] = {
+    "nc": 2,
+    "scales": {"n": [0.33, 0.25, 64], "s": [0.33, 0.5, 64]},
+    "backbone": [
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 3, "C2f", [64, True]],
+        [-1, 1, "Conv", [128, 3, 2]],
+        [-1, 1, "SPPF", [128, 5]],
+    ],
+    "head": [
+        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
+        [[-1, 2], 1, "Concat", [1]],
+        [-1, 3, "C2f", [64]],
+        [[7, 4], 1, "Detect", ["nc"]],
+    ],
+    "scale": "n",
+    "yaml_file": "tinyn.yaml",
+    "ch": 3,
+    "channels": 3,
+}
+TINY_26: dict[str, Any] = {
+    **TINY,
+    "end2end": True,
+    "reg_max": 1,
+    "backbone": [*TINY["backbone"][:2], [-1, 2, "C3k2", [64, False, 0.25]], *TINY["backbone"][3:]],
+}
 
 
 class Classes:
@@ -81,6 +113,12 @@ class Classes:
         with self.importable():
             torch.save(content, path)
         return path
+
+
+def shipped(name: str) -> dict[str, Any]:
+    """A shipped file of size n as a checkpoint has it."""
+    content = read_yaml(find_config(name).path, ConfigError, "").content
+    return {**content, "scale": "n", "yaml_file": f"{name}.yaml", "ch": 3, "channels": 3}
 
 
 def grown(state: Mapping[str, Tensor], rows: list[str], classes: Classes) -> nn.Module:
