@@ -170,7 +170,7 @@ class ValOptions:
     """
 
     weights: str = field(
-        metadata=flag("checkpoint, such as runs/train/exp/weights/best.pt, or YOLOv5's own", text=filled)
+        metadata=flag("checkpoint: runs/train/exp/weights/best.pt, YOLOv5's or ultralytics' own", text=filled)
     )
     cfg: str = field(default="", metadata=_OTHER_CFG)
     data: str = field(
@@ -229,7 +229,7 @@ class DetectOptions:
     """
 
     weights: str = field(
-        metadata=flag("trained weights, such as runs/train/exp/weights/best.pt, or YOLOv5's own", text=filled)
+        metadata=flag("trained weights: runs/train/exp/weights/best.pt, YOLOv5's or ultralytics' own", text=filled)
     )
     source: str = field(
         metadata=flag("picture, video, folder, glob, webcam number, rtsp/http address, or a .txt of them", text=filled)
