@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
+from files.command import CommandParser
+from files.exit_codes import ExitCode
 from files.terminal import terminal
 
 _USAGE = """\
@@ -28,31 +31,44 @@ def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in ([], ["-h"], ["--help"]):
         print(_USAGE, end="")
-        return 0 if arguments else 2
+        return ExitCode.DONE if arguments else ExitCode.BAD_INPUT
     convert = arguments[0] == "convert"
     work = _convert(arguments[1:]) if convert else _look(arguments)
     # Imported late, so that --help and a wrong flag answer at once.
     from files.errors import InputError
+    from files.faults import describe_fault
+    from files.printable import printable
     from files.progress import bars_shown
 
     try:
-        with bars_shown():
+        with _logs_shown(), bars_shown():
             for line in work():
                 print(line)
     except (InputError, OSError) as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 2
+        message = str(error) if isinstance(error, InputError) else describe_fault(error)
+        print("error: " + printable(" ".join(message.split())), file=sys.stderr)
+        return ExitCode.BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+@contextmanager
+def _logs_shown() -> Iterator[None]:
+    """The lines of this package, such as about pictures that are left out, go to the standard output."""
+    logger, handler = logging.getLogger("data"), logging.StreamHandler(sys.stdout)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _look(argv: Sequence[str]) -> Callable[[], Lines]:
     """`python -m data DATA`: the scan's report of every split."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data", description="Look at a data set before training.", allow_abbrev=False
-    )
+    parser = CommandParser("python -m data", "Look at a data set before training.")
     parser.add_argument("data", help="a data-set YAML: a path, or the name of one in configs/data/")
     options = parser.parse_args(argv)
 
@@ -66,15 +82,13 @@ def _look(argv: Sequence[str]) -> Callable[[], Lines]:
 
 def _convert(argv: Sequence[str]) -> Callable[[], Lines]:
     """`python -m data convert DATA`: annotations and a YAML in another format."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data convert",
-        description="Write a data set's annotations, as the scan cleaned them, in another format.",
-        allow_abbrev=False,
+    parser = CommandParser(
+        "python -m data convert", "Write a data set's annotations, as the scan cleaned them, in another format."
     )
     parser.add_argument("data", help="a data-set YAML: a path, or the name of one in configs/data/")
     parser.add_argument("--to", required=True, choices=("coco", "yolo"), help="the format to write")
     parser.add_argument("--out", metavar="DIR", help="the folder to make (default: beside DATA, named after both)")
-    parser.add_argument("--copy", action="store_true", help="copy the pictures too, so that the folder stands alone")
+    parser.add_argument("--copy", action="store_true", help="copy the pictures, so that the folder stands alone")
     options = parser.parse_args(argv)
 
     def work() -> Lines:

@@ -96,7 +96,7 @@ def atomic_folder(path: Path, is_whole: Callable[[Path], bool]) -> Iterator[Path
     try:
         yield work
         for file in work.rglob("*"):
-            if file.is_file():
+            if file.is_file() and not file.is_symlink():
                 _sync(file)
         if not is_whole(path):
             shutil.rmtree(path, ignore_errors=True)

@@ -20,7 +20,7 @@ from data.__main__ import main
         (["convert", "--help"], 0, "--to {coco,yolo}"),
         (["convert", "x.yaml"], 2, "the following arguments are required: --to"),
         (["convert", "x.yaml", "--to", "voc"], 2, "invalid choice: 'voc'"),
-        (["convert", "x.yaml", "--t", "yolo"], 2, "the following arguments are required: --to"),
+        (["convert", "x.yaml", "--t", "yolo"], 2, "unrecognized arguments: --t; did you mean --to?"),
     ],
 )
 def test_answers(argv: list[str], code: int, expected: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -273,7 +273,36 @@ _YOLO = "tests/data/formats/test_yolo.py"
 _IGNORE = "tests/data/test_ignore.py"
 _MOVES = "tests/data/augment/test_regions.py"
 
+_CONVERT = "tests/data/test_convert.py"
+
 _FORMATS = (
+    *cut(
+        "data/convert/yolo.py",
+        f"{_CONVERT}::test_to_yolo_and_back",
+        ("single = ~truth.crowd[rows]", "single = truth.labels[rows] >= 0"),
+        ("fractions[:, :2] += fractions[:, 2:] / 2", "pass"),
+    ),
+    *cut(
+        "data/convert/target.py",
+        f"{_CONVERT}::test_to_yolo_and_back",
+        ('if part not in ("images", "..")', 'if part != ".."'),
+        ('while str(name.with_suffix("")).casefold() in taken', "while str(name) in taken"),
+    ),
+    *cut(
+        "data/convert/coco.py",
+        f"{_CONVERT}::test_from_voc",
+        ('**({"ignore": 1} if is_ignored else {})', "**{}"),
+    ),
+    *cut(
+        "data/convert/__init__.py",
+        f"{_CONVERT}::test_what_is_there_stays",
+        ("    _refuse_existing(folder)\n", ""),
+    ),
+    *cut(
+        "data/convert/target.py",
+        f"{_CONVERT}::test_links_hold_when_both_are_moved_together",
+        ("os.path.relpath(record.path.resolve(), (self.folder / relative).parent)", "record.path.resolve()"),
+    ),
     *cut(
         "data/coco/records.py",
         f"{_IGNORE}::test_a_detector_may_have_it_as_a_class",
