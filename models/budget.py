@@ -22,6 +22,9 @@ from models.errors import BudgetError
 
 FLAG = "--model-budget"
 
+IMAGE_SIDE = 256
+"""Side in pixels of the image that a model's maps are measured for."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -36,7 +39,7 @@ class Budget:
         repeats: of a row's block.
         window: side of a kernel or of a pooling window, stride, and dilation.
         anchors: for each level.
-        activations: numbers in one map, for one image of 256 x 256 pixels.
+        activations: numbers in one map, for one image of side `IMAGE_SIDE`.
     """
 
     rows: int = 1_000

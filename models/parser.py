@@ -14,7 +14,7 @@ import models.blocks
 import models.heads  # noqa: F401  (both folders register what they hold)
 from models.arguments import construct, resolve_argument
 from models.blocks.activation import ActivationFactory, default_activation, parse_activation
-from models.budget import counted, current_budget
+from models.budget import IMAGE_SIDE, counted, current_budget
 from models.config.schema import ModelConfig, RowSpec
 from models.errors import BudgetError, ConfigError
 from models.heads.base import DetectionHead
@@ -62,6 +62,7 @@ def build_rows(config: ModelConfig) -> tuple[list[Row], list[nn.Module]]:
     try:
         budget.check("rows", len(config.rows))
         budget.check("channels", config.ch, "{} channels of the image")
+        budget.check("activations", config.ch * IMAGE_SIDE**2, "{} numbers in a map of one image")
     except BudgetError as error:
         raise BudgetError(f"{config.origin}: {error}") from None
     _rehearse(config)

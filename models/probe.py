@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.budget import ActivationLimit
+from models.budget import IMAGE_SIDE, ActivationLimit
 from models.errors import BudgetError, ConfigError
 from models.parser import IMAGE, Row
 
-PROBE_SIZE = 256
+PROBE_SIZE = IMAGE_SIDE
 """Side in pixels of the image that strides are found with."""
 
 
