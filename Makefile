@@ -24,6 +24,7 @@ demo: $(VENV)/installed ## install, then train yolov5s-saconv on generated pictu
 benchmarks: $(VENV)/installed ## speed and memory of the blocks and of whole detectors; wants a quiet machine
 	$(BIN)/python -m benchmarks.blocks
 	$(BIN)/python -m benchmarks.models
+	$(BIN)/python -m benchmarks.loss
 
 test: $(VENV)/installed-dev ## install, then run all tests
 	$(BIN)/python -m pytest

@@ -23,7 +23,7 @@ from models.errors import ConfigError
 from models.heads.base import DetectionHead, LossHyperparameters, Predictions
 from models.heads.takeover import SAME, HeadTakeover, join_classes, shared_classes
 from models.losses.anchor_free import SIDES, AnchorFreeLoss
-from models.losses.cells import Cells
+from models.losses.cells import Cells, flattened
 from models.registry import RowContext, RowPlan, register
 
 # Prior of the initial biases: about this many objects in an image of this size, all classes equally likely.
@@ -79,10 +79,10 @@ class DistanceMean(nn.Module):
         self.conv.weight.data[:] = torch.arange(reg_max).view(1, reg_max, 1, 1)
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Logits `(B, 4 * reg_max, N)`, sides outermost and at least float32, to distances `(B, 4, N)` in cells."""
+        """Logits `(..., 4 * reg_max)`, sides outermost and at least float32, to distances `(..., 4)` in cells."""
         weight = self.conv.weight.flatten().to(logits.dtype)  # (reg_max,)
-        probabilities = logits.unflatten(1, (SIDES, len(weight))).softmax(2)  # (B, 4, reg_max, N)
-        return (probabilities * weight[:, None]).sum(2)
+        probabilities = logits.unflatten(-1, (SIDES, len(weight))).softmax(-1)  # (..., 4, reg_max)
+        return (probabilities * weight).sum(-1)
 
 
 @register(rule=anchor_free_rule)
@@ -176,11 +176,10 @@ class AnchorFreeDetect(DetectionHead):
         """
         levels = logits[-self.nl :]
         dtype = torch.promote_types(levels[0].dtype, torch.float32)
-        flat = torch.cat([level.flatten(2) for level in levels], 2).to(dtype)  # (B, 4 * reg_max + nc, N)
-        box_logits, class_logits = flat.split((SIDES * self.reg_max, self.nc), 1)
-        cells = Cells.of_maps([level.shape[2:] for level in levels], self.stride.to(dtype), flat)
-        boxes_xyxy = cells.boxes_xyxy(self.dfl(box_logits))  # (B, 4, N)
-        return Predictions(boxes_xyxy.transpose(1, 2), class_logits.sigmoid().transpose(1, 2))
+        flat = flattened(levels).to(dtype)  # (B, N, 4 * reg_max + nc)
+        box_logits, class_logits = flat.split((SIDES * self.reg_max, self.nc), 2)
+        cells = Cells.of_maps([(level.shape[2], level.shape[3]) for level in levels], self.stride.to(dtype), flat)
+        return Predictions(cells.boxes_xyxy(self.dfl(box_logits)), class_logits.sigmoid())
 
     def criterion(self, gains: Mapping[str, float]) -> nn.Module:
         """The loss of the cells that predict a box best already: YOLOv8's, and YOLOv10's where there are two pairs."""

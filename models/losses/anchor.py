@@ -15,7 +15,7 @@ from torch.nn import functional
 from torchvision.ops import box_convert, complete_box_iou_loss
 
 from models.losses.anchor_assignment import assign
-from models.losses.cells import cells_to_ignore
+from models.losses.cells import Grid, cells_to_ignore
 from models.losses.targets import Targets
 
 # Objectness weight per level, finest first: fine levels hold few boxes among many cells.
@@ -118,10 +118,10 @@ class AnchorLoss(nn.Module):
         """Per level `(B, H, W)`, whether a cell lies in a region to ignore; None where there is no region."""
         if not len(targets.ignore):
             return [None] * len(logits)
-        shapes = [(level.shape[2], level.shape[3]) for level in logits]
-        ignored = cells_to_ignore(targets, len(logits[0]), shapes, self._head[0].stride.tolist())  # (B, cells)
-        parts = ignored.split([height * width for height, width in shapes], 1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
+        grid = Grid.of(logits, tuple(self._head[0].stride.tolist()))
+        ignored = cells_to_ignore(targets, len(logits[0]), grid)  # (B, cells of all levels)
+        parts = ignored.split([level[0, 0, ..., 0].numel() for level in logits], 1)
+        return [part.view_as(level[:, 0, ..., 0]) for part, level in zip(parts, logits, strict=True)]
 
     def _level_loss(self, logits: Tensor, boxes: Tensor, anchors: Tensor, ignored: Tensor | None) -> LevelLoss:
         """The loss of one level from logits `(B, A, H, W, 5 + nc)`, boxes `(N, 6)` and anchors `(A, 2)`.

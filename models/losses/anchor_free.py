@@ -13,11 +13,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import complete_box_iou_loss
 
-from models.losses.cells import Cells, Shapes, cells_to_ignore
-from models.losses.targets import Targets, boxes_in_pixels
-from models.losses.task_aligned import MANY, ONE, Assignment, Predicted, Rule, assign
+from models.losses.cells import Cells, Grid, cells_to_ignore, flattened
+from models.losses.overlap import complete_iou, features_of
+from models.losses.targets import Targets, Truths
+from models.losses.task_aligned import MANY, ONE, Assign, Assignment, Predicted, Rule, assign
 
 SIDES = 4  # left, top, right, bottom
 _MARGIN = 0.01  # cells; a distance lies between two bins, so it stays so far below the last one
@@ -32,7 +32,7 @@ class AnchorFreeHead(Protocol):
     Attributes:
         stride: `(levels,)` input pixels per cell.
         nc, reg_max: classes; bins of a distance, or 1 where distances are raw numbers.
-        dfl: from box logits `(B, 4 * reg_max, N)` to distances `(B, 4, N)` in cells.
+        dfl: from box logits `(..., 4 * reg_max)` to distances `(..., 4)` in cells.
     """
 
     stride: Tensor
@@ -49,6 +49,9 @@ class AnchorFreeLoss(nn.Module):
     Args:
         head: the head that gives them, with its strides set.
         gains: `box`, `cls`, `dfl`, the weights of the parts.
+
+    Attributes:
+        assign: what finds the cells that answer for a box; a benchmark compares another way.
     """
 
     def __init__(self, head: AnchorFreeHead, gains: Mapping[str, float]) -> None:
@@ -56,6 +59,7 @@ class AnchorFreeLoss(nn.Module):
         # In a tuple, so that the head does not become a sub-module of its own loss.
         self._head = (head,)
         self.strides = tuple(float(stride) for stride in head.stride.tolist())  # on the host: read at every step
+        self.assign: Assign = assign
         self.gains = {name: gains[name] for name in ("box", "cls", "dfl")}
 
     def forward(self, logits: Sequence[Tensor], targets: Targets, progress: float) -> dict[str, Tensor]:
@@ -80,71 +84,73 @@ class AnchorFreeLoss(nn.Module):
 
     def pair_losses(self, logits: Sequence[Tensor], targets: Targets, rule: Rule) -> dict[str, Tensor]:
         """The losses of one pair of branches, assigned by this rule; its logits per level as in `forward`."""
-        head = self._head[0]
-        shapes = [(level.shape[2], level.shape[3]) for level in logits]
-        flat = torch.cat([level.flatten(2) for level in logits], 2).float()  # (B, 4 * reg_max + nc, N)
-        cells = Cells.of_maps(shapes, self.strides, flat)
+        grid = Grid.of(logits, self.strides)
+        truths = Truths.of(targets)
+        flat = flattened(logits).float()  # (B, N, 4 * reg_max + nc)
         box_logits, class_logits = self._split(flat.detach())
-        predicted = Predicted(cells.boxes_xyxy(head.dfl(box_logits)), class_logits)
-        found = assign(predicted, targets, shapes, self.strides, rule)
-        matched = flat[found.image, :, found.cell].T[None]  # (1, 4 * reg_max + nc, M)
-        box_loss, distance_loss = self._box_losses(self._split(matched)[0], cells.some(found.cell), found, targets)
-        total = found.weight.sum().clamp(min=1)
+        predicted = Predicted(grid.cells.boxes_xyxy(self._head[0].dfl(box_logits)), class_logits)
+        found = self.assign(predicted, truths, grid, rule)
+        matched = self._split(flat[found.image, found.cell])  # (M, 4 * reg_max), (M, nc)
+        cells, boxes_xyxy = grid.cells.some(found.cell), truths.boxes_xyxy[found.box]
+        overlap_loss, distance_loss = self._box_losses(matched[0], cells, boxes_xyxy, targets.input_hw)  # (M,) each
+        label = truths.label[found.box]  # (M,)
+        # The cross-entropy of a logit x with a target y is softplus(x) - x * y. Nearly all targets are 0.
+        wanted = matched[1].gather(1, label[:, None])[:, 0]  # (M,)
         losses = {
-            "box": (box_loss * found.weight).sum(),
-            "cls": self._class_loss(flat, matched, found, targets, shapes),
+            "box": (overlap_loss * found.weight).sum(),
+            "cls": self._empty_loss(self._split(flat)[1], found, targets, grid) - (wanted * found.weight).sum(),
             "dfl": (distance_loss * found.weight).sum(),
         }
+        total = found.weight.sum().clamp(min=1)
         return {name: loss / total * self.gains[name] for name, loss in losses.items()}
 
     def _split(self, flat: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits `(B, 4 * reg_max + nc, N)` to those of boxes and those of classes."""
+        """Logits `(..., 4 * reg_max + nc)` to those of boxes and those of classes."""
         head = self._head[0]
-        box_logits, class_logits = flat.split((SIDES * head.reg_max, head.nc), 1)
+        box_logits, class_logits = flat.split((SIDES * head.reg_max, head.nc), -1)
         return box_logits, class_logits
 
     def _box_losses(
-        self, box_logits: Tensor, cells: Cells, found: Assignment, targets: Targets
+        self, box_logits: Tensor, cells: Cells, boxes_xyxy: Tensor, input_hw: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """`(M,)` one minus complete IoU, and `(M,)` the loss of the distances, from logits `(1, 4 * reg_max, M)`."""
-        head = self._head[0]
-        truth = boxes_in_pixels(targets.boxes[found.box, 2:], targets.input_hw)  # (M, 4)
-        distances = head.dfl(box_logits)  # (1, 4, M) cells
-        overlap_loss = complete_box_iou_loss(cells.boxes_xyxy(distances)[0].T, truth)  # (M,)
-        wanted = cells.distances(truth.T[None])  # (1, 4, M) cells
-        if head.reg_max > 1:
-            return overlap_loss, distribution_loss(box_logits[0].unflatten(0, (SIDES, head.reg_max)), wanted[0])
-        height, width = targets.input_hw
-        of_input = cells.side / cells.side.new_tensor((width, height, width, height))[:, None]  # (4, M)
-        return overlap_loss, ((distances - wanted)[0].abs() * of_input).mean(0)
+        """`(M,)` one minus complete IoU, and `(M,)` the loss of the distances.
 
-    def _class_loss(self, flat: Tensor, matched: Tensor, found: Assignment, targets: Targets, shapes: Shapes) -> Tensor:
-        """The sum of the cross-entropies of all cells and classes, from all logits and the matched ones."""
-        # The cross-entropy of a logit x with a target y is softplus(x) - x * y. Nearly all targets are 0.
-        empty = functional.softplus(self._split(flat)[1])  # (B, nc, N)
+        Args:
+            box_logits: `(M, 4 * reg_max)`.
+            boxes_xyxy: `(M, 4)` true boxes in pixels.
+        """
+        head = self._head[0]
+        distances, wanted = head.dfl(box_logits), cells.distances(boxes_xyxy)  # (M, 4) cells, each
+        overlap = complete_iou(features_of(cells.boxes_xyxy(distances)), features_of(boxes_xyxy))  # (M,)
+        if head.reg_max > 1:
+            return 1 - overlap, distribution_loss(box_logits.unflatten(1, (SIDES, head.reg_max)), wanted)
+        height, width = input_hw
+        of_input = cells.side / cells.side.new_tensor((width, height, width, height))  # (M, 4)
+        return 1 - overlap, ((distances - wanted).abs() * of_input).mean(1)
+
+    def _empty_loss(self, logits: Tensor, found: Assignment, targets: Targets, grid: Grid) -> Tensor:
+        """The sum of the cross-entropies, from logits `(B, N, nc)`, as if no cell answered for a box."""
+        losses = functional.softplus(logits)  # (B, N, nc)
         if len(targets.ignore):
-            ignored = cells_to_ignore(targets, len(flat), shapes, self.strides)  # (B, N)
+            ignored = cells_to_ignore(targets, len(logits), grid)  # (B, N)
             ignored[found.image, found.cell] = False
-            empty = empty.masked_fill(ignored[:, None], 0)
-        label = targets.boxes[found.box, 1].long()  # (M,)
-        of_label = self._split(matched)[1][0].gather(0, label[None])[0]  # (M,)
-        return empty.sum() - (of_label * found.weight).sum()
+            losses = losses.masked_fill(ignored[..., None], 0)
+        return losses.sum()
 
 
 def distribution_loss(logits: Tensor, distances: Tensor) -> Tensor:
     """Cross-entropy of the two bins that a distance lies between, by nearness, as a mean over the sides.
 
     Args:
-        logits: `(4, reg_max, M)`.
-        distances: `(4, M)` in cells; brought into the bins' range.
+        logits: `(M, 4, reg_max)`.
+        distances: `(M, 4)` in cells; brought into the bins' range.
 
     Returns:
         `(M,)`.
     """
-    wanted = distances.clamp(0, logits.shape[1] - 1 - _MARGIN)[:, None]  # (4, 1, M)
+    wanted = distances.clamp(0, logits.shape[2] - 1 - _MARGIN)[..., None]  # (M, 4, 1)
     below = wanted.floor()
     above = wanted - below  # share of the bin above
-    logarithms = logits.log_softmax(1)  # (4, reg_max, M)
-    bin_below = below.long()
-    near = logarithms.gather(1, bin_below) * (1 - above) + logarithms.gather(1, bin_below + 1) * above  # (4, 1, M)
-    return -near[:, 0].mean(0)
+    bins = torch.cat((below, below + 1), 2).long()  # (M, 4, 2)
+    near = logits.log_softmax(2).gather(2, bins) * torch.cat((1 - above, above), 2)  # (M, 4, 2)
+    return -near.sum(2).mean(1)

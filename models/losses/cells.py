@@ -1,12 +1,13 @@
 """The cells of a head's maps: where their points lie, and which of these lie inside a box.
 
-The cells of all levels are numbered through: level by level in the order of the logits, row by row.
+The cells of an image are numbered through: level by level in the order of the logits, row by row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -17,23 +18,28 @@ from models.losses.targets import Targets, boxes_in_pixels
 MOST_PAIRS = 1 << 20
 """How many pairs of box and cell are looked at together; in an assignment they take about 150 MB."""
 
-Shapes = Sequence[Sequence[int]]
-"""Height and width of each level's map."""
+Shape = tuple[int, int]
+"""Height and width of a level's map."""
+
+
+def flattened(logits: Sequence[Tensor]) -> Tensor:
+    """Logits per level `(B, C, H, W)` as one table `(B, N, C)`."""
+    return torch.cat([level.flatten(2).transpose(1, 2) for level in logits], 1)
 
 
 class Cells(NamedTuple):
     """N cells.
 
     Attributes:
-        points: `(2, N)` x and y of their middles, in cells of their level.
-        side: `(N,)` pixels.
+        points: `(N, 2)` x and y of their middles, in cells of their level.
+        side: `(N, 1)` pixels.
     """
 
     points: Tensor
     side: Tensor
 
     @classmethod
-    def of_maps(cls, shapes: Shapes, strides: Sequence[float] | Tensor, like: Tensor) -> Cells:
+    def of_maps(cls, shapes: Sequence[Shape], strides: Sequence[float] | Tensor, like: Tensor) -> Cells:
         """All cells of the levels' maps.
 
         Args:
@@ -44,31 +50,78 @@ class Cells(NamedTuple):
         for (height, width), stride in zip(shapes, strides, strict=True):
             x = torch.arange(width, device=like.device, dtype=like.dtype) + 0.5  # (W,)
             y = torch.arange(height, device=like.device, dtype=like.dtype) + 0.5  # (H,)
-            grid = torch.stack((x.expand(height, width), y[:, None].expand(height, width))).flatten(1)  # (2, H * W)
-            points.append(grid)
-            sides.append(torch.ones_like(grid[0]) * stride)
-        return cls(torch.cat(points, 1), torch.cat(sides))
+            grid = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), 2)  # (H, W, 2)
+            points.append(grid.flatten(0, 1))
+            sides.append(torch.ones_like(points[-1][:, :1]) * stride)
+        return cls(torch.cat(points), torch.cat(sides))
 
     def some(self, cell: Tensor) -> Cells:
         """The cells of these numbers `(M,)`."""
-        return Cells(self.points[:, cell], self.side[cell])
+        return Cells(self.points[cell], self.side[cell])
 
     def boxes_xyxy(self, distances: Tensor) -> Tensor:
-        """`(B, 4, N)` boxes in pixels, from the distances `(B, 4, N)` of left, top, right and bottom, in cells."""
-        left_top, right_bottom = distances.chunk(2, 1)  # (B, 2, N) each
-        return torch.cat((self.points - left_top, self.points + right_bottom), 1) * self.side
+        """Boxes `(..., N, 4)` in pixels, from the distances `(..., N, 4)` of left, top, right and bottom, in cells."""
+        left_top, right_bottom = distances.chunk(2, -1)  # (..., N, 2) each
+        return torch.cat((self.points - left_top, self.points + right_bottom), -1) * self.side
 
     def distances(self, boxes_xyxy: Tensor) -> Tensor:
-        """`(B, 4, N)` distances in cells, from boxes `(B, 4, N)` in pixels."""
-        left_top, right_bottom = (boxes_xyxy / self.side).chunk(2, 1)  # (B, 2, N) each
-        return torch.cat((self.points - left_top, right_bottom - self.points), 1)
+        """Distances `(..., N, 4)` in cells, from boxes `(..., N, 4)` in pixels."""
+        left_top, right_bottom = (boxes_xyxy / self.side).chunk(2, -1)  # (..., N, 2) each
+        return torch.cat((self.points - left_top, right_bottom - self.points), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The levels' maps, as a loss asks for them at every step.
+
+    On a GPU a loss of small tensors is a queue of launches. What stays the same is therefore made once.
+
+    Attributes:
+        strides: pixels per cell of each level.
+        cells: all cells; float32.
+        count: their number, N.
+        stride: `(levels, 1, 1)` float32.
+        size: `(levels, 2)` float32 columns and rows.
+        step: `(levels, 2)` int64, from the number of a cell to that of its neighbour on the right, and below.
+        before: `(levels,)` int64 cells of the levels before.
+    """
+
+    strides: tuple[float, ...]
+    cells: Cells
+    count: int
+    stride: Tensor
+    size: Tensor
+    step: Tensor
+    before: Tensor
+
+    @classmethod
+    def of(cls, logits: Sequence[Tensor], strides: tuple[float, ...]) -> Grid:
+        """That of logits per level, whose height and width are the third and the fourth size."""
+        shapes = tuple((level.shape[2], level.shape[3]) for level in logits)
+        return _grid(shapes, strides, logits[0].device)
+
+
+@lru_cache(maxsize=32)  # rectangular batches have several shapes
+def _grid(shapes: tuple[Shape, ...], strides: tuple[float, ...], device: torch.device) -> Grid:
+    with torch.inference_mode(False):  # it may be made in a validation and is then used in training
+        counts = [height * width for height, width in shapes]
+        return Grid(
+            strides=strides,
+            cells=Cells.of_maps(shapes, strides, torch.empty(0, device=device)),
+            count=sum(counts),
+            stride=torch.tensor(strides, device=device)[:, None, None],
+            size=torch.tensor([(float(width), float(height)) for height, width in shapes], device=device),
+            step=torch.tensor([(1, width) for _, width in shapes], device=device),
+            before=torch.tensor([sum(counts[:level]) for level in range(len(counts))], device=device),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class CellRanges:
     """For every box and level the cells whose points lie strictly inside the box: a rectangle of whole numbers.
 
-    A table of boxes by cells would be a thousand times as large, and nearly all of it would say no.
+    A table of boxes by cells would be a thousand times as large, and nearly all of it would say no. Cells are numbered
+    through all images.
 
     Attributes:
         corner: `(n, levels)` int64 number of the rectangle's first cell.
@@ -84,18 +137,15 @@ class CellRanges:
     counts: list[int]
 
     @classmethod
-    def inside(cls, boxes_xyxy: Tensor, shapes: Shapes, strides: Sequence[float]) -> CellRanges:
-        """Those of boxes `(n, 4)` in pixels."""
-        left, top, right, bottom = boxes_xyxy.T.contiguous()  # (n,) each
-        levels, before = [], 0
-        for (height, width), stride in zip(shapes, strides, strict=True):
-            x, columns = _range_inside(left, right, width, stride)  # (n,) each
-            y, rows = _range_inside(top, bottom, height, stride)
-            levels.append(torch.stack((before + y * width + x, columns, rows)))  # (3, n)
-            before += height * width
-        corner, columns, rows = torch.stack(levels, 2)  # (n, levels) each
-        pitch = torch.tensor([width for _, width in shapes], device=corner.device)
-        return cls(corner, columns, rows, pitch, (columns * rows).sum(1).tolist())
+    def inside(cls, boxes_xyxy: Tensor, image: Tensor, grid: Grid) -> CellRanges:
+        """Those of boxes `(n, 4)` in pixels, each in one of the images, `(n,)` int64."""
+        # Where the sides lie, counted in points: the first point is 0. Exact where a stride is a power of two.
+        low, high = (boxes_xyxy.view(-1, 1, 2, 2) / grid.stride - 0.5).unbind(2)  # (n, levels, 2) each: x, y
+        first = (low.floor() + 1).clamp(min=0)  # the first point after the low side
+        end = torch.minimum(high.ceil(), grid.size)  # the first point that is not before the high side
+        columns, rows = (end - first).clamp(min=0).long().unbind(2)  # (n, levels) each
+        corner = (first.long() * grid.step).sum(2) + grid.before + (image * grid.count)[:, None]  # (n, levels)
+        return cls(corner, columns, rows, grid.step[:, 1], (columns * rows).sum(1).tolist())
 
     def chunks(self, most: int) -> Iterator[tuple[int, int]]:
         """Boxes from `start` to before `end` that have at most so many cells together; or a single one with more."""
@@ -108,41 +158,29 @@ class CellRanges:
         if start < len(self.counts):
             yield start, len(self.counts)
 
-    def pairs(self, start: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, start: int, end: int) -> tuple[Tensor, Tensor]:
         """The pairs of a box from `start` to before `end` and a cell inside it: by box, and then by cell.
 
         Returns:
-            `(P,)` int64 each: number of the box, number of the cell, and the cell's place among the box's own.
+            `(P,)` int64 each: number of the box, and number of the cell.
         """
-        levels = len(self.pitch)
         corner, columns, rows = (part[start:end].flatten() for part in (self.corner, self.columns, self.rows))
-        count = columns * rows  # (n * levels,)
-        total = sum(self.counts[start:end])
+        count = columns * rows  # (R,) of each rectangle: by box, then by level
+        begin = count.cumsum(0) - count  # (R,) pairs before it
+        jump = self.pitch.repeat(end - start) - columns  # (R,) from behind the end of a row to the next one
+        place = torch.arange(sum(self.counts[start:end]), device=count.device)  # (P,)
         rectangles = torch.arange(len(count), device=count.device)
-        rectangle = torch.repeat_interleave(rectangles, count, output_size=total)  # (P,)
-        place = torch.arange(total, device=count.device)  # (P,) among all pairs
-        begin = count.cumsum(0) - count  # (n * levels,) pairs before each rectangle
-        within = place - begin[rectangle]  # (P,)
-        row = within // columns[rectangle]
-        column = within - row * columns[rectangle]
-        box = rectangle // levels  # (P,) from 0
-        cell = corner[rectangle] + row * self.pitch[rectangle - box * levels] + column
-        return box + start, cell, place - begin[::levels][box]
+        rectangle = torch.repeat_interleave(rectangles, count, output_size=len(place))  # (P,)
+        row = (place - begin.index_select(0, rectangle)) // columns.index_select(0, rectangle)
+        cell = place + (corner - begin).index_select(0, rectangle) + row * jump.index_select(0, rectangle)
+        return rectangle // len(self.pitch) + start, cell
 
 
-def _range_inside(low: Tensor, high: Tensor, cells: int, stride: float) -> tuple[Tensor, Tensor]:
-    """`(n,)` first of the points on an axis that lie strictly between `(n,)` low and high, and `(n,)` their number."""
-    points = (torch.arange(cells, device=low.device, dtype=low.dtype) + 0.5) * stride  # (cells,)
-    first = torch.searchsorted(points, low, right=True)  # the first one after the low side
-    end = torch.searchsorted(points, high)  # the first one that is not before the high side
-    return first, (end - first).clamp(min=0)
-
-
-def cells_to_ignore(targets: Targets, images: int, shapes: Shapes, strides: Sequence[float]) -> Tensor:
+def cells_to_ignore(targets: Targets, images: int, grid: Grid) -> Tensor:
     """`(B, N)` whether the point of a cell lies inside a region to ignore."""
-    ignored = torch.zeros(images, sum(h * w for h, w in shapes), dtype=torch.bool, device=targets.ignore.device)
-    ranges = CellRanges.inside(boxes_in_pixels(targets.ignore[:, 1:], targets.input_hw), shapes, strides)
+    ignored = torch.zeros(images * grid.count, dtype=torch.bool, device=targets.ignore.device)  # (B * N,)
+    regions_xyxy = boxes_in_pixels(targets.ignore[:, 1:], targets.input_hw)
+    ranges = CellRanges.inside(regions_xyxy, targets.ignore[:, 0].long(), grid)
     for start, end in ranges.chunks(MOST_PAIRS):
-        region, cell, _ = ranges.pairs(start, end)  # (P,) each
-        ignored[targets.ignore[region, 0].long(), cell] = True
-    return ignored
+        ignored[ranges.pairs(start, end)[1]] = True
+    return ignored.view(images, -1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_convert
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,28 @@ class Targets:
         return replace(self, boxes=self.boxes.to(device), ignore=self.ignore.to(device))
 
 
+class Truths(NamedTuple):
+    """The boxes of a batch, T in all.
+
+    Attributes:
+        boxes_xyxy: `(T, 4)` pixels.
+        image, label: `(T,)` int64 image in the batch, and class.
+    """
+
+    boxes_xyxy: Tensor
+    image: Tensor
+    label: Tensor
+
+    @classmethod
+    def of(cls, targets: Targets) -> Truths:
+        """The boxes of these targets."""
+        image, label = targets.boxes[:, :2].long().unbind(1)
+        return cls(boxes_in_pixels(targets.boxes[:, 2:], targets.input_hw), image, label)
+
+
 def boxes_in_pixels(boxes: Tensor, input_hw: tuple[int, int]) -> Tensor:
     """`(n, 4)` left, top, right, bottom in pixels, from cx, cy, w, h as fractions of an input of this size."""
     height, width = input_hw
-    return box_convert(boxes * boxes.new_tensor((width, height, width, height)), "cxcywh", "xyxy")
+    scale = boxes.new_tensor((width, height))
+    centre, half = boxes[:, :2] * scale, boxes[:, 2:] * (scale / 2)  # (n, 2) each
+    return torch.cat((centre - half, centre + half), 1)

@@ -19,8 +19,8 @@ import models.losses.cells
 import models.losses.task_aligned
 from models.heads.anchor_free import AnchorFreeDetect
 from models.losses.anchor_free import AnchorFreeLoss
-from models.losses.cells import Cells
-from models.losses.targets import Targets
+from models.losses.cells import Grid
+from models.losses.targets import Targets, Truths
 from models.losses.task_aligned import MANY, ONE, Assignment, Predicted, Rule, assign, smallest_side
 from tests.models.losses import task_aligned_reference as reference
 from tests.places import GOLDEN
@@ -42,10 +42,9 @@ def levels_of(flat: Tensor, shapes: Shapes) -> list[Tensor]:
 
 
 def assigned(head: AnchorFreeDetect, flat: Tensor, shapes: Shapes, targets: Targets, rule: Rule) -> Assignment:
-    box_logits, class_logits = flat.split((4 * head.reg_max, head.nc), 1)
-    strides = head.stride.tolist()
-    boxes_xyxy = Cells.of_maps(shapes, strides, flat).boxes_xyxy(head.dfl(box_logits))
-    return assign(Predicted(boxes_xyxy, class_logits), targets, shapes, strides, rule)
+    box_logits, class_logits = flat.transpose(1, 2).split((4 * head.reg_max, head.nc), 2)
+    grid = Grid.of(levels_of(flat, shapes), tuple(head.stride.tolist()))
+    return assign(Predicted(grid.cells.boxes_xyxy(head.dfl(box_logits)), class_logits), Truths.of(targets), grid, rule)
 
 
 # Golden numbers
