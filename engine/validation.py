@@ -17,11 +17,13 @@ from engine.device import Compute, precision_of, select_device
 from engine.errors import EngineError
 from engine.faults import faults_told
 from engine.input_size import fit_to_stride
-from engine.metrics.coco import CocoEvaluator
+from engine.metrics.coco import CocoEvaluator, figures_table
 from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ValOptions
 from engine.report.validation import save_pictures, write_predictions
 from engine.runs import recorded_data, reserve_run_dir
+from files.faults import OutputError
+from files.printable import Lines
 from models.budget import model_budget
 from models.detector import Detector
 from models.weights.load import load_detector
@@ -37,6 +39,7 @@ def validate(options: ValOptions) -> EvalResult:
 
     Raises:
         InputError: bad input of any kind; the folder is made only after everything has been checked.
+        OutputError: a file cannot be written; then the figures are logged.
         FaultError: the machine failed, such as a loader's process that was killed.
     """
     with ExitStack() as held, faults_told():
@@ -79,9 +82,13 @@ def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
         precision=compute.precision,
         report=True,
     )
-    if options.save_json:
-        write_predictions(result.detections, folder / "predictions.json")
-    save_pictures(result, split.classes.names, folder)
+    try:
+        if options.save_json:
+            write_predictions(result.detections, folder / "predictions.json")
+        save_pictures(result, split.classes.names, folder)
+    except OutputError:
+        log.info("\n%s\n", Lines(figures_table(result.metrics)))  # what was measured is not lost with its pictures
+        raise
     return replace(result, folder=folder)
 
 

@@ -25,11 +25,14 @@ _DECODERS = re.compile(
     r"Corrupt JPEG data: |Premature end of JPEG file|Inconsistent progression sequence|Invalid SOS parameters"
     r"|Application transferred too many scanlines|Unknown Adobe color transform|Warning: unknown JFIF revision"
     r"|libpng (?:warning|error): |\[ ?(?:ERROR|WARN)"
+    r"|tempfile\.tif: |_?TIFF\w+: |(?:LZW|ZIP|PackBits|Fax\d|JPEG|ZSTD|LZMA|WebP|LERC|PixarLog|LogL|Thunder|NeXT)\w*: "
 )
-"""How the decoders' lines begin (libjpeg's jerror.h, libpng's pngerror.c, OpenCV's log)."""
+"""How the decoders' lines begin (libjpeg's jerror.h, libpng's pngerror.c, OpenCV's log; libtiff's begin with the name
+of its function, or of the file, which is that of Pillow's)."""
 _HARMLESS = re.compile(
     # A PNG chunk whose name begins with a small letter is an ancillary one: colour profiles, texts, dates.
     r"libpng warning: [a-z][A-Za-z]{3}: |Warning: unknown JFIF revision|Corrupt JPEG data: bad ICC marker"
+    r"|\S+: Warning, "  # libtiff's: tags that it does not know, and the like
 )
 """What leaves the pixels as they are."""
 

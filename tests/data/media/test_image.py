@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from data.errors import ImageError
+from data.errors import DamagedImageError, ImageError
 from data.media.complaints import Complaints, hear, hear_together
-from data.media.image import check_image, image_suffixes, read_image, read_picture, stored_size
+from data.media.image import check_image, decode_picture, image_suffixes, read_image, read_picture, stored_size
 
 # smooth colours, so that lossy formats stay close
 COLOURS = cv2.resize(
@@ -361,3 +361,19 @@ def test_real_images(bccd: Path) -> None:
         reference = as_bgr(Image.open(file))
         assert np.abs(read_image(file) - reference).max() <= 2
         assert image_size(file) == reference.shape[:2]
+
+
+def test_libtiffs_lines_are_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    encoded = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 4), np.uint8)
+    Image.fromarray(noise, "RGBA").save(encoded, "TIFF", compression="tiff_deflate")
+    damaged = bytearray(encoded.getvalue())
+    damaged[2000:2500] = b"\xff" * 500
+    with pytest.raises(DamagedImageError, match=r"a\.tif: the image is damaged \(ZIPDecode: "):
+        decode_picture(bytes(damaged), "a.tif")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_warning_of_libtiff_is_a_note() -> None:
+    _, said = hear(lambda: os.write(2, b"TIFFReadDirectory: Warning, Unknown field with tag 65000 encountered.\n"))
+    assert said == Complaints(note="TIFFReadDirectory: Warning, Unknown field with tag 65000 encountered.")
