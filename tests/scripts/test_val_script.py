@@ -25,7 +25,7 @@ from engine.validation import load_split
 from models import build_model
 from models.weights.load import load_detector
 from tests.engine.metrics.measured import coco_average_precision
-from tests.places import ROOT
+from tests.places import ROOT, SMALL_DISK
 
 NAMES = ("cat", "dog")
 
@@ -132,6 +132,15 @@ def test_python_gets_the_figures_and_nothing_is_printed(files, tmp_path, capsys)
         round(entry["score"], 5) for entry in result.detections
     ]
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_full_disk_loses_the_pictures_and_not_the_figures(files, small_disk, capsys):
+    (small_disk / "ballast").write_bytes(bytes(SMALL_DISK - (8 << 10)))
+    arguments = ("--workers", 0, "--project", small_disk, "--device", "cpu")
+    assert call("--weights", files / "best.pt", *arguments) == 2
+    output = capsys.readouterr()
+    assert re.search(r"^AP50 .*(0\.\d{3}|-)$", output.out, re.MULTILINE)
+    assert re.search(r"error: .*exp/PR_curve\.png: cannot be written: the disk is full; make room", output.err)
 
 
 def test_the_data_set_of_a_run_is_in_its_options(files, tmp_path):
