@@ -140,24 +140,28 @@ class TrainOptions:
 class ResumeOptions:
     """What continues a training: its checkpoint, and what may differ from how it began.
 
-    The others are how the work is done and change nothing of its result; None leaves them as they were.
+    Device, workers and cache are how the work is done and change nothing of its result; None leaves them as they were.
+    `data` is where the same data set lies now: it is compared by content. `epochs` is another length of the training:
+    from the next epoch on, rates follow the schedule of a training that was that long from the beginning.
 
     Raises:
         EngineError: a value that its option does not take.
     """
 
-    checkpoint: str = field(metadata=flag("a last.pt, in the folder of its run"))
+    checkpoint: str = field(metadata=flag("a last.pt in the folder of its run, or that folder", text=filled))
     device: str | None = field(default=None, metadata=_DEVICE)
     workers: int | None = field(default=None, metadata=_WORKERS)
     cache: str | None = field(default=None, metadata=_CACHE)
+    data: str | None = field(default=None, metadata=flag("data-set YAML, where the data set has moved", text=filled))
+    epochs: int | None = field(default=None, metadata=flag("another length of the training", numbers=_EPOCHS))
 
     def __post_init__(self) -> None:
         check_values(self)
 
     def applied_to(self, options: TrainOptions) -> TrainOptions:
         """The options of the training, with what is given here."""
-        given = {"device": self.device, "workers": self.workers, "cache": self.cache}
-        return replace(options, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in asdict(self).items() if name != "checkpoint" and value is not None}
+        return replace(options, **given)
 
 
 @documented

@@ -81,6 +81,12 @@ def lock_run(folder: Path, held: ExitStack) -> None:
         raise EngineError(f"{folder}: cannot be written ({error.strerror}); change its permissions") from None
 
 
+def newest_checkpoint(project: Path) -> Path | None:
+    """The `last.pt` of the run below `project` that was written last; None where there is none."""
+    found = [(path.stat().st_mtime_ns, path) for path in project.glob("**/weights/last.pt") if path.is_file()]
+    return max(found)[1] if found else None
+
+
 def recorded_data(weights: str | Path) -> str:
     """The data-set YAML of the training that weights come from; '' where they do not lie in the folder of a run.
 

@@ -7,9 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from engine.cli.flags import options_parser, parse
+from engine.cli.flags import options_parser, parse, text_type
 from engine.errors import EngineError
+from engine.flag import Flag, filled
 from engine.options import ResumeOptions, TrainOptions
+from engine.runs import newest_checkpoint
 from files.exit_codes import ExitCode
 
 _DESCRIPTION = "Train a detector on COCO-format data. Without --data, a small demo data set is generated."
@@ -39,9 +41,11 @@ def parse_options(argv: Sequence[str] | None = None) -> TrainOptions | ResumeOpt
     parser.add_argument(
         "--resume",
         nargs="?",
-        const="",
+        const=None,
+        type=text_type(Flag("", text=filled)),
         metavar="LAST.PT",
-        help="continue the newest run, or that of a last.pt; only --device, --workers and --cache may differ",
+        help="continue the newest run, or that of a last.pt or of its folder; only --device, --workers and --cache may "
+        "differ, --data where the data set has moved, and --epochs, which extends it",
     )
     given = parse(parser, argv)
     if "resume" in given:
@@ -52,15 +56,13 @@ def parse_options(argv: Sequence[str] | None = None) -> TrainOptions | ResumeOpt
 
 
 def _resume_options(given: dict[str, Any]) -> ResumeOptions:
-    checkpoint = given.pop("resume")
-    if not checkpoint:
-        checkpoint = str(_newest_checkpoint(Path(given.pop("project", TrainOptions.project))))
+    checkpoint = given.pop("resume") or _newest(given.pop("project", TrainOptions.project))
     refused = [f"--{name.replace('_', '-')}" for name in given if name not in _RESUME_FLAGS]
     if refused:
         raise EngineError(
             f"--resume continues {checkpoint} with the settings that it was started with; leave out "
-            f"{', '.join(refused)} (--device, --workers and --cache may change), or start a new training with "
-            f"--weights {checkpoint}"
+            f"{', '.join(refused)} (--device, --workers, --cache, --data and --epochs may be given), or start a new "
+            f"training with --weights {checkpoint}"
         )
     return ResumeOptions(checkpoint, **given)
 
@@ -70,8 +72,8 @@ def _frozen_rows(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(numbers[0])) if len(numbers) == 1 else numbers
 
 
-def _newest_checkpoint(project: Path) -> Path:
-    found = sorted(project.glob("*/weights/last.pt"), key=lambda path: path.stat().st_mtime)
-    if not found:
+def _newest(project: str) -> str:
+    found = newest_checkpoint(Path(project))
+    if found is None:
         raise EngineError(f"--resume: no last.pt under {project}; name the checkpoint, or start without --resume")
-    return found[-1]
+    return str(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import yaml
 from engine.errors import EngineError
 from engine.report.events import EventFile
 from files.atomic import atomic_path, write_text
+
+log = logging.getLogger(__name__)
 
 RESULTS = "results.csv"
 
@@ -30,7 +33,7 @@ class Recorder:
 
     def __init__(self, folder: Path, first_epoch: int = 0) -> None:
         self.path = folder / RESULTS
-        self.rows = _rows_before(first_epoch, self.path)
+        self.rows = read_rows(folder, first_epoch)
         self._events = EventFile(folder, purge_step=first_epoch or None)
 
     def add_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
@@ -58,11 +61,37 @@ def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
     write_text(path, yaml.safe_dump(dict(values), sort_keys=False))
 
 
-def _rows_before(first_epoch: int, path: Path) -> list[dict[str, str]]:
-    if first_epoch == 0 or not path.is_file():
+def read_rows(folder: Path, first_epoch: int) -> list[dict[str, str]]:
+    """The rows of `results.csv` before an epoch (from 0), checked. Epochs that it lacks are told.
+
+    Raises:
+        EngineError: it is not what a training writes.
+    """
+    path = folder / RESULTS
+    if first_epoch == 0:
         return []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [row for row in csv.DictReader(file) if int(row["epoch"]) < first_epoch]
-    except (KeyError, TypeError, ValueError, csv.Error):
+        rows = _rows_of(path) if path.is_file() else []
+    except (OSError, TypeError, ValueError, csv.Error):
         raise EngineError(f"{path}: is not the table that the training wrote; restore it, or remove it") from None
+    rows = [row for row in rows if int(row["epoch"]) < first_epoch]
+    if len(rows) < first_epoch:
+        log.warning("warning: %s has %d of %d epochs; it goes on without the others", path, len(rows), first_epoch)
+    return rows
+
+
+def _rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file, restval="")
+        rows = list(table)
+    if "epoch" not in (table.fieldnames or ()):
+        raise ValueError("no column of epochs")
+    epochs = [int(row.get("epoch", "")) for row in rows]
+    if epochs != sorted({*epochs}) or any(epoch < 0 for epoch in epochs):
+        raise ValueError("epochs out of order")
+    for row in rows:
+        if not all(isinstance(key, str) for key in row):
+            raise ValueError("more values than columns")
+        for text in row.values():
+            float(text or 0)
+    return rows

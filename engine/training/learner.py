@@ -11,9 +11,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from data.loading.loader import Batch
 from engine.device import Compute
-from engine.errors import EngineError
 from engine.options import TrainOptions
 from engine.targets import targets_of
+from engine.training.damage import DamageError, check_fit, check_optimizer
 from engine.training.ema import build_ema
 from engine.training.hyperparameters import Hyperparameters
 from engine.training.optimizer import Group, build_optimizer, clip_gradients, groups_as_plain
@@ -138,7 +138,13 @@ class Learner:
         Raises:
             EngineError: the checkpoint does not fit the model that its own configuration builds.
         """
-        state = saved.state
+        state, average = saved.state, self.ema.module
+        try:
+            check_fit(saved.content["model"], average.state_dict(), "model")
+            check_fit(state["model"], self.model.state_dict(), "training.model")
+            check_optimizer(state["optimizer"], self.optimizer, [group.names for group in self.groups])
+        except DamageError as error:
+            raise saved.damaged(error) from None
         try:
             self.model.load_state_dict(state["model"])
             self.ema.module.load_state_dict(saved.content["model"])
@@ -148,7 +154,4 @@ class Learner:
                 self.scaler.load_state_dict(state["scaler"])
             set_random_states(state["random"], self.compute.device)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise EngineError(
-                f"{saved.path}: its training cannot be continued here ({reason}); start a new one with --weights"
-            ) from None
+            raise saved.damaged((str(error).splitlines() or [type(error).__name__])[0]) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from engine.checkpoint import save_checkpoint
@@ -44,8 +43,9 @@ def _save_last(training: Training, content: Mapping[str, Any]) -> None:
     entry = {
         "options": training.options.as_dict(),
         "hyp": training.hyp.as_dict(),
-        "progress": asdict(training.progress),
+        "progress": training.progress.as_dict(),
         "rules": training.rules.as_dict(),
+        "data": training.data.contents,
         **training.learner.state(),
     }
     save_checkpoint(training.last, {**content, "training": entry})

@@ -6,7 +6,7 @@ The schedule has no state, so a resumed training continues exactly where the oth
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -78,6 +78,29 @@ class Schedule:
             group["lr"] = _interpolate(progress, start, target) * group["rate_factor"]
             if "momentum" in group:
                 group["momentum"] = momentum
+
+
+def extension_line(schedule: Schedule, before: int, done: int) -> str:
+    """What another length does to the learning rate, in words.
+
+    Args:
+        schedule: of the new length.
+        before: epochs of the length that was planned.
+        done: epochs that are complete.
+    """
+    last, following, final = (
+        schedule.hyp.lr0 * factor
+        for factor in (
+            replace(schedule, epochs=before).factor(done - 1),
+            schedule.factor(done),
+            schedule.factor(schedule.epochs - 1),
+        )
+    )
+    return (
+        f"the training has {schedule.epochs} epochs in place of {before}: the learning rate goes from {last:.3g} in "
+        f"epoch {done} to {following:.3g} in epoch {done + 1}, and comes to {final:.3g} in epoch {schedule.epochs}, "
+        "as in a training that was that long from the beginning"
+    )
 
 
 def _interpolate(progress: float, start: float, end: float) -> float:

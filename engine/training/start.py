@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from data.config import load_dataset_config
+from data.coco.records import CocoSplit
+from data.config import DatasetConfig, load_dataset_config
 from data.demo import ensure_demo_dataset
+from data.errors import DataError
 from engine.device import Compute, select_device
+from engine.errors import EngineError
 from engine.input_size import fit_to_stride
 from engine.options import ResumeOptions, TrainOptions
-from engine.report.recorder import write_yaml
+from engine.report.recorder import read_rows, write_yaml
 from engine.runs import OPTIONS, lock_run, reserve_run_dir
 from engine.training.hyperparameters import Hyperparameters
 from engine.training.learner import Learner
 from engine.training.optimizer import new_groups
 from engine.training.random_state import seed_generators
 from engine.training.rules import Rules
+from engine.training.schedule import extension_line
 from engine.training.setup import (
     bind_hyperparameters,
     build_detector,
@@ -31,12 +36,15 @@ from engine.training.setup import (
     start_values,
     with_defaults,
 )
-from engine.training.state import Progress, read_training
+from engine.training.state import Progress, SavedTraining, read_training
 from engine.training.training import Training
 from files.atomic import remove_leftovers
 from models import build_model
 from models.budget import model_budget
 from models.detector import Detector
+from models.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 def prepare(options: TrainOptions | ResumeOptions, held: ExitStack) -> Training:
@@ -85,20 +93,57 @@ def _begun_within_budget(options: TrainOptions, held: ExitStack) -> Training:
 def _resumed(request: ResumeOptions, held: ExitStack) -> Training:
     saved = read_training(request)
     lock_run(saved.folder, held)
+    if saved.is_stale:  # the run went on until it let go of its folder
+        saved = read_training(request)
     compute = _compute(saved.options)
     seed_generators(saved.options.seed)
-    dataset = load_dataset_config(saved.options.data)
+    dataset, splits = _data_of(saved, request)
     options = with_defaults(saved.options, dataset)
-    splits = load_splits(dataset, options, saved.rules)
-    with model_budget(options.model_budget):
-        model = build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
+    model = _saved_model(saved)
     hyp = bind_hyperparameters(saved.hyp, model.head, options)
     model = _placed(model, options, compute)
     data = load_data(splits, options, hyp, model.size_divisor, saved.rules)
-    saved.check_data(data.classes, len(data.train_loader))
+    saved.check_data(data.classes, data.contents, len(data.train_loader), moved=request.data is not None)
     learner = Learner.of(model, saved.groups(model), options, hyp, saved.rules, len(data.train_loader), compute)
     learner.restore(saved)
+    read_rows(saved.folder, saved.progress.epoch)  # as the recorder will
+    if options.epochs != saved.planned_epochs:
+        log.info("%s", extension_line(learner.schedule, saved.planned_epochs, saved.progress.epoch))
+    if request.data is not None or request.epochs is not None:
+        write_yaml(saved.folder / OPTIONS, options.as_dict())
     return Training(options, hyp, saved.rules, data, learner, saved.progress, saved.folder)
+
+
+def _data_of(saved: SavedTraining, request: ResumeOptions) -> tuple[DatasetConfig, tuple[CocoSplit, CocoSplit]]:
+    """The data set of a training that is resumed.
+
+    Raises:
+        InputError: it is not there, or wrong.
+    """
+    dataset = None
+    try:
+        dataset = load_dataset_config(saved.options.data)
+        return dataset, load_splits(dataset, with_defaults(saved.options, dataset), saved.rules)
+    except DataError as error:
+        if request.data is not None or _is_there(saved.options.data, dataset):
+            raise
+        raise EngineError(f"{error}; where the data set has moved, name its YAML with --data") from None
+
+
+def _is_there(yaml: str, dataset: DatasetConfig | None) -> bool:
+    if dataset is None:
+        return Path(yaml).is_file()
+    parts = [value for split in (dataset.train, dataset.val) for _, value in split if isinstance(value, Path)]
+    return all(path.exists() for path in parts)
+
+
+def _saved_model(saved: SavedTraining) -> Detector:
+    """The network of the checkpoint."""
+    try:
+        with model_budget(saved.options.model_budget):
+            return build_model(saved.content["yaml"], num_classes=len(saved.content["names"]))
+    except ConfigError as error:
+        raise saved.damaged(f"yaml: {error}") from None
 
 
 def _compute(options: TrainOptions) -> Compute:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from data.coco.records import CocoSplit
 from data.loading.loader import Loader
@@ -13,6 +15,7 @@ from engine.options import TrainOptions
 from engine.training.hyperparameters import Hyperparameters
 from engine.training.learner import Learner
 from engine.training.rules import Rules
+from engine.training.same_data import contents_of
 from engine.training.state import Progress
 from files.classes import Classes
 
@@ -38,6 +41,11 @@ class TrainingData:
     def classes(self) -> Classes:
         """Names and ids, in class order."""
         return self.train.classes
+
+    @cached_property
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """What a later resumption knows them by; see `engine.training.same_data`."""
+        return contents_of(self.train, self.val)
 
 
 @dataclass(frozen=True, eq=False)
