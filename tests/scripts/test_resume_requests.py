@@ -159,8 +159,8 @@ def test_a_finished_training_is_extended(trained: Path, tmp_path: Path, caplog: 
     caplog.set_level("INFO")
     assert run_cli(main, ["--resume", str(run), "--epochs", "4", "--workers", "0"]) == 0
     assert re.search(
-        r"the training has 4 epochs in place of 2: the learning rate goes from 0\.005\d* in epoch 2 to 0\.005\d* in epoch "
-        r"3, and comes to 0\.002\d* in epoch 4, as in a training that was that long",
+        r"the training has 4 epochs in place of 2: the learning rate goes from 0\.005\d* in epoch 2 to 0\.005\d* "
+        r"in epoch 3, and comes to 0\.002\d* in epoch 4, as in a training that was that long",
         caplog.text,
     )
     progress = progress_of(run)
@@ -195,6 +195,6 @@ def test_the_line_says_the_rates_of_the_schedule() -> None:
     """Rates of a straight line from lr0 = 0.1 to a tenth of it: 0.1 * (1 - 0.9 * epoch / epochs)."""
     schedule = Schedule(TrainingHyperparameters(lr0=0.1, lrf=0.1), epochs=20, batches=1, batch_size=1)
     assert extension_line(schedule, before=10, done=10) == (
-        "the training has 20 epochs in place of 10: the learning rate goes from 0.019 in epoch 10 to 0.055 in epoch 11, "
-        "and comes to 0.0145 in epoch 20, as in a training that was that long from the beginning"
+        "the training has 20 epochs in place of 10: the learning rate goes from 0.019 in epoch 10 to 0.055 in epoch "
+        "11, and comes to 0.0145 in epoch 20, as in a training that was that long from the beginning"
     )
