@@ -11,7 +11,6 @@ from engine.cli.flags import options_parser, parse, text_type
 from engine.errors import EngineError
 from engine.flag import Flag, filled
 from engine.options import ResumeOptions, TrainOptions
-from engine.runs import newest_checkpoint
 from files.exit_codes import ExitCode
 
 _DESCRIPTION = "Train a detector on COCO-format data. Without --data, a small demo data set is generated."
@@ -73,6 +72,9 @@ def _frozen_rows(numbers: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _newest(project: str) -> str:
+    # Imported late, so that --help and a wrong flag answer at once.
+    from engine.runs import newest_checkpoint
+
     found = newest_checkpoint(Path(project))
     if found is None:
         raise EngineError(f"--resume: no last.pt under {project}; name the checkpoint, or start without --resume")
