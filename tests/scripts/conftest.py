@@ -47,10 +47,9 @@ def write_squares() -> Callable[..., None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, write_squares: Callable[..., None]) -> Path:
-    """Six images with a bright square each as data.yaml; models tiny.yaml and noisy.yaml; hyp.yaml with mixing."""
+    """Six images with a bright square each as data.yaml; a model as tiny.yaml; hyp.yaml with mixing."""
     root = tmp_path_factory.mktemp("resume")
     write_squares(root, 6, batch_size=2)
-    (root / "noisy.yaml").write_text(yaml.safe_dump(CFG))
     quiet = {**CFG, "backbone": [row if row[2] != "Noise" else [-1, 1, "Conv", [8]] for row in CFG["backbone"]]}
     (root / "tiny.yaml").write_text(yaml.safe_dump(quiet))
     (root / "hyp.yaml").write_text("mosaic: 1.0\nmixup: 0.5\nclose_mosaic: 0\n")

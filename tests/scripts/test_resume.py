@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.cli.run import run_cli
 from engine.cli.train import main, parse_options
 from engine.options import ResumeOptions
-from tests.scripts.trainings import EPOCHS, Trainings, flags
+from tests.heads import HEADS
+from tests.scripts.trainings import CFG, EPOCHS, Trainings, flags
 
 
 def differences(a: Any, b: Any, path: str = "") -> list[str]:
@@ -37,22 +39,27 @@ def differences(a: Any, b: Any, path: str = "") -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("optimizer", "kills", "workers_at_the_end"),
+    ("head", "optimizer", "kills", "workers_at_the_end"),
     [
         # (moment, epoch from 0, workers)
-        ("SGD", [("step", 1, 2), ("half", 2, 0), ("end", EPOCHS - 1, 2)], 0),
-        ("AdamW", [("results", 1, 0), ("validation", 2, 2), ("rename", EPOCHS - 1, 0)], 2),
+        ("anchor-based", "SGD", [("step", 1, 2), ("half", 2, 0), ("end", EPOCHS - 1, 2)], 0),
+        ("anchor-based", "AdamW", [("results", 1, 0), ("validation", 2, 2), ("rename", EPOCHS - 1, 0)], 2),
+        ("anchor-free", "AdamW", [("validation", 1, 2)], 0),
+        ("two-headed", "SGD", [("step", 1, 0)], 2),
     ],
 )
 def test_a_killed_training_ends_as_if_it_had_never_stopped(
     train: Trainings,
     folder: Path,
     tmp_path: Path,
+    head: str,
     optimizer: str,
     kills: list[tuple[str, int, int]],
     workers_at_the_end: int,
 ) -> None:
-    more = ("--cfg", folder / "noisy.yaml", "--epochs", EPOCHS, "--optimizer", optimizer, "--seed", 3)
+    model = next(each for each in HEADS if each.name == head).configuration(CFG["backbone"], (3, 4))
+    (tmp_path / "noisy.yaml").write_text(yaml.safe_dump(model))
+    more = ("--cfg", tmp_path / "noisy.yaml", "--epochs", EPOCHS, "--optimizer", optimizer, "--seed", 3)
     whole = flags(folder, tmp_path, *more, "--workers", 0, "--name", "whole")
     assert train("never", 0, whole) == 0, train.log.read_text()
 
