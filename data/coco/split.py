@@ -142,6 +142,12 @@ class Records(Sequence[ImageRecord]):
         """The files, in order."""
         return (self._folder / self._name(index) for index in range(len(self)))
 
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """All boxes `(n, 4)`, their classes and crowds `(n,)`, first row of each image `(M + 1,)`, sizes `(M, 2)`."""
+        arrays = self._arrays
+        sizes = np.stack((arrays["widths"], arrays["heights"]), 1)
+        return arrays["boxes_xyxy"], arrays["box_labels"], arrays["box_crowd"], arrays["bounds"], sizes
+
     def _name(self, index: int) -> str:
         ends = self._arrays["name_ends"]
         start = int(ends[index - 1]) if index else 0
