@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,17 +68,37 @@ def _logs_shown() -> Iterator[None]:
 
 
 def _look(argv: Sequence[str]) -> Callable[[], Lines]:
-    """`python -m data DATA`: the scan's report of every split."""
-    parser = CommandParser("python -m data", "Look at a data set before training.")
+    """`python -m data DATA`: the scan's report of every split, and a sheet that shows the data."""
+    parser = CommandParser(
+        "python -m data",
+        "Look at a data set before training: what the scan finds, and one picture with sampled images, classes, sizes, "
+        "aspect ratios, centres, the splits compared, and what is left out.",
+    )
     parser.add_argument("data", help="a data-set YAML: a path, or the name of one in configs/data/")
+    parser.add_argument("--out", metavar="FILE", type=_png, help="the picture (default: NAME-labels.png, here)")
+    parser.add_argument(
+        "--imgsz", metavar="N", type=_side, help="network input in pixels (default: the data set's own, else 640)"
+    )
     options = parser.parse_args(argv)
 
     def work() -> Lines:
         from data.look import look
 
-        return look(options.data)
+        return look(options.data, options.out, options.imgsz)
 
     return work
+
+
+def _png(text: str) -> str:
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no PNG; give a name that ends in .png")
+    return text
+
+
+def _side(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 32 <= int(text[:9]) <= 16384):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size of a network's input; give pixels from 32 to 16384")
+    return int(text)
 
 
 def _convert(argv: Sequence[str]) -> Callable[[], Lines]:

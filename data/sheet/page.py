@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import textwrap
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import ImageFont
 
 from data.coco.split import CocoSplit, ImageRecord
-from data.media.fonts import drawable, families
+from data.media.fonts import DEJAVU, drawable, families, runs
 from data.sheet.facts import LeftOut, Network, SplitFacts, left_out, sampled, split_facts
 from data.sheet.panels import (
     draw_centres,
@@ -30,6 +32,7 @@ from data.sheet.panels import (
 )
 from data.sheet.pictures import draw_broken, draw_left_out, draw_picture
 from files.atomic import write_bytes
+from files.words import count
 
 # All lengths are inches of paper.
 _WIDTH, _MARGIN, _GAP = 16.0, 0.35, 0.2
@@ -39,7 +42,8 @@ _NAMES = 2.6  # width of the classes' names
 _SAMPLES, _SAMPLES_ACROSS, _SAMPLE_HEIGHT = 8, 4, 2.75
 _THUMBNAILS, _THUMBNAILS_ACROSS, _THUMBNAIL_HEIGHT = 12, 6, 1.7
 _CHART_HEIGHT = 2.9
-_LONGEST_NAME, _LONGEST_LINE = 30, 215  # letters
+_LONGEST_TITLE, _LONGEST_NAME = 105, 30  # widths of a small letter
+_LONGEST_LINE = 200  # letters
 
 Box = tuple[float, float, float, float]
 """Left, top, width, height on the page; the top from above."""
@@ -72,11 +76,6 @@ class _Canvas:
             weight="bold" if bold else "normal",
         )  # fmt: skip
 
-    def png(self) -> bytes:
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=_DPI)
-        return buffer.getvalue()
-
 
 def write_sheet(
     file: str | Path, title: str, splits: Mapping[str, CocoSplit], network: Network | None = None, *, seed: int = 0
@@ -92,36 +91,46 @@ def write_sheet(
     Raises:
         OutputError: the file cannot be written.
     """
+    buffer = io.BytesIO()
+    with sheet(title, splits, network, seed=seed) as figure:
+        figure.savefig(buffer, format="png", dpi=_DPI)
+    write_bytes(file, buffer.getvalue())
+
+
+@contextmanager
+def sheet(
+    title: str, splits: Mapping[str, CocoSplit], network: Network | None = None, *, seed: int = 0
+) -> Iterator[Figure]:
+    """The figure that `write_sheet` writes, with the fonts that its texts need."""
     network = network or Network()
     facts = [split_facts(name, split, network.imgsz) for name, split in splits.items()]
     rng = np.random.default_rng(seed)
     names = [_short(name, _LONGEST_NAME) for name in facts[0].split.classes.names]
     header = _header(title, facts)
     thumbnails = _thumbnails(facts, rng)
-    captions = [caption for caption, _ in thumbnails]
-    chosen = sampled(facts[0], _SAMPLES, rng)
-    records = [facts[0].split.records[index] for index in chosen]
+    samples = [facts[0].split.records[index] for index in sampled(facts[0], _SAMPLES, rng)]
+    captions = [_sample_caption(record) for record in samples]
     rows = [
         _text_row(header),
-        _samples_row(records, names),
+        _samples_row(samples, captions, names),
         _classes_row(facts, names),
         _charts_row(facts, network),
         *([_thumbnails_row(thumbnails)] if thumbnails else []),
     ]
-    files = [_short(record.path.name, 48) for record in records]
-    with rc_context({"font.family": families(*names, *header, *captions, *files), "font.size": 8, "axes.titlesize": 9}):
+    texts = (*names, *header, *captions, *(caption for caption, _ in thumbnails))
+    fonts = families(*(line for text in texts for line in text.split("\n")))
+    with rc_context({"font.family": fonts, "font.size": 8, "axes.titlesize": 9}):
         canvas = _Canvas(sum(row.height for row in rows) + 2 * _MARGIN)
         top = _MARGIN
         for row in rows:
             row.draw(canvas, top)
             top += row.height
-        png = canvas.png()
-    write_bytes(file, png)
+        yield canvas.figure
 
 
 def _header(title: str, facts: Sequence[SplitFacts]) -> list[str]:
     """The title, and what the scan says of every split."""
-    lines = [_short(title, 120)]
+    lines = [_short(title, _LONGEST_TITLE)]
     for each in facts:
         text = drawable(f"{each.name}: {' · '.join(each.split.report.lines())}", 1000)
         lines += textwrap.wrap(text, _LONGEST_LINE, subsequent_indent="      ")[:4]
@@ -137,11 +146,14 @@ def _text_row(lines: Sequence[str]) -> _Row:
     return _Row(0.34 + len(lines[1:]) * _LINE + _GAP, draw)
 
 
-def _samples_row(records: Sequence[ImageRecord], names: Sequence[str]) -> _Row:
+def _sample_caption(record: ImageRecord) -> str:
+    return f"{_short(record.path.name, 40)}: {count(len(record.labels), 'box', 'boxes')}"
+
+
+def _samples_row(records: Sequence[ImageRecord], captions: Sequence[str], names: Sequence[str]) -> _Row:
     def draw(canvas: _Canvas, top: float) -> None:
-        for record, box in zip(records, _grid(top, len(records), _SAMPLES_ACROSS, _SAMPLE_HEIGHT, 1), strict=True):
-            boxes = len(record.labels)
-            caption = f"{_short(record.path.name, 40)}: {boxes} {'box' if boxes == 1 else 'boxes'}"
+        boxes = _grid(top, len(records), _SAMPLES_ACROSS, _SAMPLE_HEIGHT, 1)
+        for record, caption, box in zip(records, captions, boxes, strict=True):
             canvas.text(box[0], box[1], caption, 8)
             draw_picture(canvas.axes(_below(box, 1)), record, names, (box[2] * _DPI, (box[3] - _LINE) * _DPI))
 
@@ -213,29 +225,29 @@ def _caption(facts: SplitFacts, what: LeftOut) -> str:
 
 
 def _thumbnails_row(thumbnails: Sequence[Thumbnail]) -> _Row:
-    count = len(thumbnails)
+    number = len(thumbnails)
 
     def draw(canvas: _Canvas, top: float) -> None:
         canvas.text(_MARGIN, top, "left out or clipped (dashed: the box as the file states it)", 10, bold=True)
-        boxes = _grid(top + 0.28, count, _THUMBNAILS_ACROSS, _THUMBNAIL_HEIGHT, 2)
+        boxes = _grid(top + 0.28, number, _THUMBNAILS_ACROSS, _THUMBNAIL_HEIGHT, 2)
         for (caption, draw_thumbnail), box in zip(thumbnails, boxes, strict=True):
             canvas.text(box[0], box[1], caption, 8)
             draw_thumbnail(canvas.axes(_below(box, 2)))
 
-    return _Row(0.28 + _grid_height(count, _THUMBNAILS_ACROSS, _THUMBNAIL_HEIGHT, 2), draw)
+    return _Row(0.28 + _grid_height(number, _THUMBNAILS_ACROSS, _THUMBNAIL_HEIGHT, 2), draw)
 
 
-def _grid(top: float, count: int, across: int, height: float, lines: int) -> Iterator[Box]:
+def _grid(top: float, number: int, across: int, height: float, lines: int) -> Iterator[Box]:
     """The cells of a grid whose pictures have a caption of so many lines above them."""
     width = (_WIDTH - 2 * _MARGIN + _GAP) / across
-    for number in range(count):
-        row, column = divmod(number, across)
+    for index in range(number):
+        row, column = divmod(index, across)
         cell_height = lines * _LINE + height
         yield _MARGIN + column * width, top + row * (cell_height + _GAP), width - _GAP, cell_height
 
 
-def _grid_height(count: int, across: int, height: float, lines: int) -> float:
-    return -(-count // across) * (lines * _LINE + height + _GAP)
+def _grid_height(number: int, across: int, height: float, lines: int) -> float:
+    return -(-number // across) * (lines * _LINE + height + _GAP)
 
 
 def _below(box: Box, lines: int) -> Box:
@@ -244,17 +256,19 @@ def _below(box: Box, lines: int) -> Box:
 
 
 def _short(text: str, most: int) -> str:
-    """A drawable text that is no wider than `most` letters; East Asian ones count twice."""
+    """A drawable text that is no wider than `most` small letters."""
     text = drawable(text)
     if _width(text) <= most:
         return text
-    kept = ""
-    for letter in text:
-        if _width(kept + letter) > most - 1:
-            break
-        kept += letter
-    return f"{kept}…"
+    end = next(end for end in range(len(text), -1, -1) if _width(text[:end]) <= most - 1.5)
+    return f"{text[:end]}…"
 
 
-def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+def _width(text: str) -> float:
+    """In widths of a small letter."""
+    return sum(_font(file).getlength(piece) for file, piece in runs(text)) / _font(DEJAVU).getlength("e")
+
+
+@functools.lru_cache(maxsize=32)
+def _font(file: Path) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(file), 100)

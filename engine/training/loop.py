@@ -25,6 +25,7 @@ from engine.errors import EngineError
 from engine.faults import faults_told
 from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ResumeOptions, TrainOptions
+from engine.report.labels import draw_labels
 from engine.report.recorder import Recorder
 from engine.report.training import draw_training_batch, finish_report
 from engine.training.saving import save_epoch, save_finished
@@ -66,6 +67,7 @@ def _train(training: Training) -> TrainResult:
     recorder = Recorder(training.folder, training.progress.epoch)
     start = time.perf_counter()
     try:
+        _look_at_data(training)
         while _goes_on(training):
             _run_epoch(training, recorder)
         minutes = (time.perf_counter() - start) / 60
@@ -110,6 +112,14 @@ def _announce(training: Training) -> None:
         options.batch_size,
         training.folder,
     )
+
+
+def _look_at_data(training: Training) -> None:
+    """Draws the data once, before the first epoch."""
+    options, data = training.options, training.data
+    if training.progress.epoch == 0 and not options.noplots:
+        head = training.learner.model.head
+        draw_labels(data.train, data.val, head, options.imgsz, training.folder, title=options.data)
 
 
 def _goes_on(training: Training) -> bool:

@@ -102,6 +102,10 @@ class DetectionHead(nn.Module, ABC):
         """
         return None
 
+    def anchor_sizes(self) -> Tensor:
+        """`(n, 2)` widths and heights, in input pixels, of the boxes that predictions start from; none by default."""
+        return self.stride.new_zeros((0, 2))
+
     def flaw(self) -> str:
         """What makes the head's values unfit to detect with, in words that name the entry; empty where nothing does."""
         return ""

@@ -117,6 +117,10 @@ class Detect(DetectionHead):
         self.anchors = smallest_first[level_rank(self.stride)] / self.stride.view(-1, 1, 1)
         self._init_biases()
 
+    def anchor_sizes(self) -> Tensor:
+        """`(nl * na, 2)` widths and heights in input pixels, level by level."""
+        return (self.anchors * self.stride.view(-1, 1, 1)).flatten(0, 1)
+
     @torch.no_grad()
     def _init_biases(self) -> None:
         # Without the prior the first steps only learn that nearly every cell is empty: Lin et al., "Focal Loss for

@@ -111,4 +111,36 @@ MUTATIONS = (
         _CHANNELS,
         ("        require_colour(model.in_channels, cfg or str(weights))\n", ""),
     ),
+    *cut(
+        "engine/training/loop.py",
+        "tests/scripts/test_train_script.py::test_a_run_leaves_everything_behind",
+        ("        _look_at_data(training)\n", ""),
+    ),
+    *cut(
+        "engine/report/labels.py",
+        "tests/engine/report/test_labels.py::test_it_is_drawn_beside_anchors_and_strides",
+        ("network = Network(imgsz, strides, anchors if len(anchors) else None)", "network = Network(imgsz)"),
+    ),
+    *cut(
+        "models/heads/detect.py",
+        "tests/engine/report/test_labels.py::test_it_is_drawn_beside_anchors_and_strides",
+        ("(self.anchors * self.stride.view(-1, 1, 1)).flatten(0, 1)", "self.anchors.flatten(0, 1)"),
+    ),
+    *cut(
+        "data/look.py",
+        "tests/data/test_main.py::test_what_the_scan_does_not_say",
+        ("record.labels[~record.crowd].tolist()", "()"),
+        ('        yield from _remarks(name, split, splits["train"])\n', ""),
+    ),
+    *cut(
+        "data/sheet/facts.py",
+        "tests/data/sheet/test_facts.py::test_objects_worked_by_hand",
+        ("scale = imgsz / limits.max(1, initial=1)", "scale = imgsz / limits[:, 0]"),
+        ("rows = np.flatnonzero(~crowd)", "rows = np.arange(len(crowd))"),
+    ),
+    *cut(
+        "data/sheet/page.py",
+        "tests/data/sheet/test_page.py::test_it_can_be_read",
+        ("names = [_short(name, _LONGEST_NAME) for", "names = [drawable(name) for"),
+    ),
 )

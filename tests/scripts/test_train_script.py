@@ -82,7 +82,7 @@ def test_a_run_leaves_everything_behind(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, output
     run = tmp_path / "exp"
     expected = {"opt.yaml", "hyp.yaml", "results.csv", "results.png", "PR_curve.png", "confusion_matrix.png"}
-    expected |= {"weights", "train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg"}
+    expected |= {"weights", "labels.png", "train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg"}
     expected |= {f"val_batch{k}_{kind}.jpg" for k in (0, 1) for kind in ("labels", "pred")}
     found = {entry.name for entry in run.iterdir()}
     assert {name for name in found if not name.startswith("events.out.tfevents")} == expected
