@@ -113,9 +113,9 @@ def _rebuild_parameter(data: Any, *_: Any) -> Tensor:
     return data
 
 
-def _method(owner: Any, name: Any, *_: Any) -> StandIn:
-    """Stands for a method of an object, which nobody calls: fused models keep one. No attribute is looked up."""
-    if not isinstance(owner, StandIn) or not isinstance(name, str):
+def _attribute(owner: Any, name: Any, *_: Any) -> StandIn:
+    """Stands for a method of an object, as fused models keep one, or a constant of a class. Nothing is looked up."""
+    if not isinstance(owner, StandIn | _NoCalls) or not isinstance(name, str):
         raise RefusedError("it looks an attribute up")
     return StandIn.__new__(StandIn)
 
@@ -143,7 +143,7 @@ class _Unpickler(pickle._Unpickler):
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
         if module in ("builtins", "__builtin__") and name == "getattr":
-            return _Constructor(_method)
+            return _Constructor(_attribute)
         if name in _INERT.get(module, ()):
             return _Constructor(lambda *_: StandIn.__new__(StandIn))
         if module.startswith(_MODEL_NAMESPACES) or (module, name) in _MODEL_CLASSES:

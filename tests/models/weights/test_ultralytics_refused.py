@@ -35,7 +35,9 @@ def _content(classes: files.Classes, **attributes: Any) -> dict[str, Any]:
     return files.stripped(model)
 
 
-@pytest.mark.parametrize("kind", ["namespace", "getattr of a class", "getattr of a function", "method called"])
+@pytest.mark.parametrize(
+    "kind", ["namespace", "getattr of a function", "getattr of a container", "constant called", "method called"]
+)
 def test_what_would_run_code_is_refused(kind: str, tmp_path: Path) -> None:
     classes, ran = files.Classes(), tmp_path / "ran"
     namespace = classes("IterableSimpleNamespace", types.SimpleNamespace)
@@ -43,7 +45,8 @@ def test_what_would_run_code_is_refused(kind: str, tmp_path: Path) -> None:
     conv.forward_fuse = lambda self, x: x
     evil = {
         "namespace": Calls(namespace, str(ran)),
-        "getattr of a class": Calls(getattr, conv, "forward_fuse"),
+        "getattr of a container": Calls(getattr, dict, "fromkeys"),
+        "constant called": Calls(CalledCalls(getattr, conv, "forward_fuse"), str(ran)),
         "getattr of a function": Calls(getattr, torch._utils._rebuild_tensor_v2, "__globals__"),
         "method called": Calls(CalledCalls(getattr, conv(), "forward_fuse"), str(ran)),
     }[kind]
@@ -51,6 +54,15 @@ def test_what_would_run_code_is_refused(kind: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"evil\.pt: (it is not loaded, since it might|not a checkpoint)") as caught:
         load_source(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_models_keep_beside_their_weights_is_harmless(tmp_path: Path) -> None:
+    """Methods of objects and constants of classes, which are looked up by name."""
+    classes = files.Classes()
+    conv = classes("Conv")
+    conv.forward_fuse = lambda self, x: x
+    looked_up = [Calls(getattr, conv, "forward_fuse"), Calls(getattr, conv(), "forward_fuse")]
+    assert load_source(classes.save(_content(classes, callbacks=looked_up), tmp_path / "a.pt")).state
 
 
 def test_nothing_of_the_options_runs(tmp_path: Path) -> None:
