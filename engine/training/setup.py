@@ -28,6 +28,7 @@ from models.config.reader import load_config
 from models.config.schema import ModelConfig
 from models.detector import Detector
 from models.heads.base import DetectionHead
+from models.weights.foreign import FOLDED
 from models.weights.report import Outcome, TransferReport
 from models.weights.source import SourceWeights, load_source
 from models.weights.transfer import transfer_weights
@@ -63,6 +64,8 @@ def read_named(options: TrainOptions) -> Named:
     network: ModelConfig | Mapping[str, Any] = load_config(cfg) if cfg else {}
     hyp = chosen_hyperparameters(options) if options.hyp else None
     pretrained = load_source(options.weights) if options.weights else None
+    if pretrained is not None and pretrained.folded:
+        raise EngineError(f"{options.weights}: {FOLDED}; to train, give the file that its own training wrote")
     if pretrained is not None and not cfg:
         if pretrained.yaml is None:
             raise EngineError(f"{options.weights}: does not say which architecture it is for; name it with --cfg")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.config.schema import ModelConfig
+from models.detector import BATCH_NORM_EPS
 from models.errors import WeightsError
 from models.weights.unpickling import StandIn, module_content
 
@@ -34,6 +36,9 @@ OTHER_TASKS = {
 }
 """What models are for that are no detectors of boxes, by the class of the whole model."""
 
+FOLDED = "its BatchNorms are folded into the convolutions, since the model was fused before it was saved"
+"""Why some weights detect, and teach nothing."""
+
 
 @dataclass(frozen=True)
 class ForeignModel:
@@ -46,6 +51,8 @@ class ForeignModel:
         activations: by path in the model, text of each activation that `yaml` says nothing of.
         names: of the classes, as the file has them: a list, or a map from index to name.
         imgsz: network input size of the training as the file has it; None where it does not say.
+        folded: whether BatchNorms were folded into convolutions before it was saved; they are back, without what they
+            had measured.
     """
 
     origin: str
@@ -54,6 +61,7 @@ class ForeignModel:
     activations: Mapping[str, str]
     names: Any
     imgsz: Any
+    folded: bool
 
 
 def weights_in(content: Any) -> Any:
@@ -72,7 +80,7 @@ def foreign_model(model: StandIn, content: Mapping[str, Any]) -> ForeignModel:
         content: the checkpoint, for what lies beside the model.
 
     Raises:
-        WeightsError: it is for another task than detection, or its BatchNorms are folded away.
+        WeightsError: it is for another task than detection.
         ValueError, KeyError: it is no model.
         BudgetError: it has more modules than a model may have.
     """
@@ -80,12 +88,8 @@ def foreign_model(model: StandIn, content: Mapping[str, Any]) -> ForeignModel:
         model = model.get("_modules")["module"]
     _check_task(model)
     found = module_content(model)
-    if found.folded is not None:
-        raise WeightsError(
-            f"the BatchNorm of {found.folded} is folded into its convolution: the model was fused before it was saved, "
-            "and is no start for anything; give the file that its training wrote"
-        )
-    state = {plain_key(key): tensor for key, tensor in found.state.items()}
+    tensors = _unfolded(found.state, found.folded)
+    state = {plain_key(key): tensor for key, tensor in tensors.items()}
     state = {key: tensor for key, tensor in state.items() if key.startswith("model.")}  # a loss may have tensors too
     yaml, activations = _with_activations(_yaml(model.get("yaml"), state), found.activations)
     return ForeignModel(
@@ -95,6 +99,7 @@ def foreign_model(model: StandIn, content: Mapping[str, Any]) -> ForeignModel:
         activations=activations,
         names=model.get("names"),
         imgsz=_image_size(content.get("opt"), content.get("train_args"), model.get("args")),
+        folded=bool(found.folded),
     )
 
 
@@ -126,6 +131,8 @@ def _yaml(value: Any, state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     yaml = {key: entry for key, entry in value.items() if key in _KEYS}
+    if "channels" in yaml:  # newer releases call them so, and some write both
+        yaml = {"ch": yaml["channels"], **{key: entry for key, entry in yaml.items() if key != "channels"}}
     legacy = _has_legacy_class_branch(state)
     return yaml if legacy is None else {**yaml, "legacy_class_branch": legacy}
 
@@ -140,6 +147,28 @@ def _has_legacy_class_branch(state: Mapping[str, Tensor]) -> bool | None:
         if f"model.{head}.cv3.{depth}.conv.weight" in state:
             return legacy
     return None
+
+
+def _unfolded(state: Mapping[str, Tensor], paths: Collection[str]) -> dict[str, Tensor]:
+    """The state dict with a BatchNorm behind each of these convolutions that does nothing but add the bias.
+
+    Args:
+        paths: of convolution blocks without BatchNorm, with their final dot.
+    """
+    unfolded = dict(state)
+    for path in paths:
+        kernel, bias = unfolded.get(f"{path}conv.weight"), unfolded.pop(f"{path}conv.bias", None)
+        if kernel is None or not kernel.dim():
+            continue
+        channels = len(kernel)
+        unfolded |= {
+            f"{path}bn.weight": torch.ones(channels),
+            f"{path}bn.bias": torch.zeros(channels) if bias is None else bias,
+            f"{path}bn.running_mean": torch.zeros(channels),
+            f"{path}bn.running_var": torch.full((channels,), 1 - BATCH_NORM_EPS),
+            f"{path}bn.num_batches_tracked": torch.tensor(0),
+        }
+    return unfolded
 
 
 def _with_activations(

@@ -12,6 +12,7 @@ from models.blocks.activation import build_activation
 from models.detector import Detector, build_model
 from models.errors import ConfigError, WeightsError
 from models.weights.checks import integers_for_floats
+from models.weights.foreign import FOLDED
 from models.weights.report import Outcome
 from models.weights.source import SourceWeights, load_source
 from models.weights.transfer import transfer_weights
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def load_detector(path: str | Path, device: torch.device | None = None, cfg: str = "") -> Detector:
-    """The detector of a checkpoint (this project's or YOLOv5's), in evaluation mode and float32.
+    """The detector of a checkpoint (this project's, YOLOv5's or ultralytics'), in evaluation mode and float32.
 
     It carries the attributes `classes` (names, and the data set's own ids), `imgsz: int` (network input size in pixels)
     and `data: str` (path of the data-set YAML, may be empty).
@@ -56,7 +57,8 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
         raise WeightsError(f"{path}: its configuration cannot be built here ({error}); give one with --cfg") from None
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); train it again") from None
+        remedy = f"{FOLDED}; give the file that its training wrote" if source.folded else "train it again"
+        raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); {remedy}") from None
     flaw = model.head.flaw()
     if flaw:
         raise WeightsError(f"{path}: {flaw}; train it again")

@@ -41,6 +41,7 @@ class SourceWeights:
         imgsz: network input size of the training, pixels.
         data: path of the data-set YAML of the training; may be empty.
         activations: by path in the model, text of each activation that `yaml` says nothing of.
+        folded: whether the BatchNorms were folded away before it was saved: it detects, but is no start for a training.
     """
 
     state: Mapping[str, Tensor] = field(repr=False)
@@ -50,6 +51,7 @@ class SourceWeights:
     imgsz: int | None = None
     data: str = ""
     activations: Mapping[str, str] = field(default_factory=dict)
+    folded: bool = False
 
 
 def load_source(path: str | Path) -> SourceWeights:
@@ -134,6 +136,7 @@ def _foreign(content: Any) -> SourceWeights:
         classes=_classes(model.names),
         imgsz=None if model.imgsz is None else _side(model.imgsz),
         activations=model.activations,
+        folded=model.folded,
     )
 
 

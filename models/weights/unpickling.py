@@ -186,12 +186,12 @@ class ModuleContent:
             gradients and in the file's types.
         activations: by path, class of the block that it belongs to, and text of each activation, such as
             `nn.LeakyReLU(0.1)`. The program's code decides about them, not only the YAML.
-        folded: path of a convolution block without its BatchNorm, where there is one.
+        folded: paths, with their final dot, of convolution blocks without BatchNorm.
     """
 
     state: dict[str, Tensor]
     activations: dict[str, tuple[str, str]]
-    folded: str | None = None
+    folded: list[str]
 
 
 def module_content(module: StandIn) -> ModuleContent:
@@ -208,10 +208,10 @@ def module_content(module: StandIn) -> ModuleContent:
         state.update({f"{prefix}{name}": tensor for name, tensor in _own_tensors(part)})
         activations.update({f"{prefix}{name}": found for name, found in _own_activations(part)})
         if _is_folded(part):
-            folded.append(prefix.rstrip("."))
+            folded.append(prefix)
         if len(state) > _MOST_TENSORS:
             raise ValueError(f"more than {_MOST_TENSORS:,} tensors")
-    return ModuleContent(state, activations, folded[0] if folded else None)
+    return ModuleContent(state, activations, folded)
 
 
 def _own_tensors(part: StandIn) -> Iterator[tuple[str, Tensor]]:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.errors import EngineError
+from engine.options import TrainOptions
+from engine.training.setup import read_named
 from files.classes import Classes
 from models import build_model
 from models.errors import WeightsError
@@ -155,16 +157,44 @@ def test_a_model_of_another_task_is_one_line(name: str, tmp_path: Path) -> None:
     )
 
 
-def test_a_fused_model_is_one_line(tmp_path: Path) -> None:
+def _fused(yaml: dict[str, Any], path: Path) -> Path:
     classes = files.Classes()
-    model = files.fused(files.mirrored(build_model(TINY), classes, "DetectionModel"))
-    path = classes.save(files.stripped(files.described(model, TINY, NAMES)), tmp_path / "a.pt")
-    with pytest.raises(WeightsError) as caught:
-        load_source(path)
+    model = files.fused(files.mirrored(files.detector_of(yaml, NAMES, build_model), classes, "DetectionModel"))
+    return classes.save(files.stripped(files.described(model, yaml, NAMES)), path)
+
+
+def test_a_fused_model_detects(tmp_path: Path) -> None:
+    path = _fused(TINY, tmp_path / "a.pt")
+    expected = _decoded(files.detector_of(TINY, NAMES, build_model))
+    torch.testing.assert_close(_decoded(load_detector(path)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_fused_model_is_no_start_for_a_training(tmp_path: Path) -> None:
+    path = _fused(TINY, tmp_path / "a.pt")
+    with pytest.raises(EngineError) as caught:
+        read_named(TrainOptions(weights=str(path)))
     assert str(caught.value) == (
-        f"{path}: the BatchNorm of model.0 is folded into its convolution: the model was fused before it was saved, "
-        "and is no start for anything; give the file that its training wrote"
+        f"{path}: its BatchNorms are folded into the convolutions, since the model was fused before it was saved; to "
+        "train, give the file that its own training wrote"
     )
+
+
+def test_a_fused_model_with_two_heads_lacks_one(tmp_path: Path) -> None:
+    path = _fused(TINY_26, tmp_path / "a.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_detector(path)
+    assert str(caught.value).startswith(f"{path}: its weights do not fit its configuration (")
+    assert str(caught.value).endswith(
+        "); its BatchNorms are folded into the convolutions, since the model was fused before it was saved; give the "
+        "file that its training wrote"
+    )
+
+
+def test_channels_have_two_names(tmp_path: Path) -> None:
+    yaml = {key: value for key, value in TINY.items() if key != "ch"} | {"channels": 4}
+    model = files.detector_of({**TINY, "ch": 4, "channels": 4}, NAMES, build_model)
+    assert (load_source(_saved(model, yaml, tmp_path / "a.pt")).yaml or {})["ch"] == 4
+    assert load_detector(tmp_path / "a.pt").in_channels == 4
 
 
 def test_its_training_is_not_resumed(tmp_path: Path) -> None:

@@ -233,14 +233,20 @@ def unfinished(ema: Any, classes: Classes) -> dict[str, Any]:
     }
 
 
-def fused(model: nn.Module) -> nn.Module:
-    """The same model when its BatchNorms are folded: its objects keep a method as an attribute."""
+def fused(model: Any) -> Any:
+    """The same model when its BatchNorms are folded: its objects keep a method as an attribute, and the branches that
+    only train are gone."""
     for module in model.modules():
-        if type(module).__name__ == "Conv" and hasattr(module, "bn"):
-            module.conv.bias = nn.Parameter(module.bn.bias.detach())
+        if type(module).__name__ in ("Conv", "DWConv"):
+            norm = module.bn
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()  # (C2,)
+            module.conv.weight = nn.Parameter(module.conv.weight.detach() * scale[:, None, None, None].detach())
+            module.conv.bias = nn.Parameter((norm.bias - norm.running_mean * scale).detach())
             del module.bn
             type(module).forward_fuse = lambda self, x: x
             module.forward = module.forward_fuse
+    if hasattr(model.model[-1], "one2one_cv2"):
+        model.model[-1].cv2 = model.model[-1].cv3 = None
     return model
 
 
@@ -250,7 +256,7 @@ def detector_of(yaml: Mapping[str, Any], names: list[str], build: Callable[..., 
     model = build(yaml, num_classes=len(names))
     for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
         norm.momentum = None
-    model.train()(torch.rand(4, 3, 64, 64))
+    model.train()(torch.rand(4, model.in_channels, 64, 64))
     return model.eval().half().float()
 
 
