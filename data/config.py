@@ -76,6 +76,12 @@ class DatasetConfig(BaseModel):
     hyp: Text | None = None
     optimizer: Text | None = None
 
+    @field_validator("ignore", mode="before")
+    @classmethod
+    def _one_or_several(cls, ignore: Any) -> Any:
+        """A single name may stand without its list, and a blank entry is none."""
+        return [ignore] if isinstance(ignore, str) else ignore or ()
+
     @field_validator("names", mode="before")
     @classmethod
     def _names_in_class_order(cls, names: Any) -> Any:

@@ -17,6 +17,9 @@ import torch
 
 from data.augment import Pipeline, Sample, hyperparameter_fields
 from data.augment import base as augmentations
+from data.coco.records import load_split
+from data.config import load_dataset_config
+from data.formats import base as formats
 from engine import DetectOptions, predict
 from engine.backends import base as backends
 from engine.cli import detect, train, val
@@ -164,6 +167,20 @@ def test_example_of_a_head(tmp_path: Path) -> None:
     for image, (expected, label) in enumerate([([19.2, 16, 38.4, 35.2], 1), ([43.2, 22.4, 91.2, 54.4], 0)]):
         assert {*found[image][:, 5].tolist()} == {label}
         torch.testing.assert_close(found[image][0, :4], torch.tensor(expected), atol=3, rtol=0)
+
+
+def test_example_of_a_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_FORMATS", list(formats._FORMATS))
+    example("A format of annotations", tmp_path)
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((100, 200, 3), 51, np.uint8))
+    rows = "picture,class,left,top,right,bottom\ngrey.png,dog,150,10,250,30\ngrey.png,cat,1,2,3,4\n"
+    (tmp_path / "all.csv").write_text(rows)
+    (tmp_path / "data.yaml").write_text("train: {images: ., csv: all.csv}\nval: {images: ., csv: all.csv}\n")
+    config = load_dataset_config(tmp_path / "data.yaml")
+    split = load_split(config.source("train"), config.settings())
+    assert split.classes.names == ("cat", "dog")
+    assert split.records[0].boxes_xyxy.tolist() == [[150, 10, 200, 30], [1, 2, 3, 4]]
+    assert split.report.clipped == 1
 
 
 def test_example_of_a_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

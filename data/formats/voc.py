@@ -167,7 +167,7 @@ class _PlainTree(ET.TreeBuilder):
     """Builds no document that declares entities: these can make gigabytes of a few lines, or name other files."""
 
     def doctype(self, name: str, public: str | None, system: str | None) -> None:
-        raise ValueError("declares a document type; remove the line <!DOCTYPE ...>")
+        raise ET.ParseError("it declares a document type, <!DOCTYPE ...>, which annotations do not need")
 
 
 def _parsed(file: Path) -> _Entry:
@@ -177,21 +177,31 @@ def _parsed(file: Path) -> _Entry:
         DataError: it cannot be read, is broken, or lacks something.
     """
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{file}: has {file.stat().st_size} bytes, too many for one picture's XML; check it")
-        root = ET.fromstring(file.read_bytes(), ET.XMLParser(target=_PlainTree()))
+        root = _tree(file)
         if root.tag != "annotation":
             raise ValueError(f"is no Pascal VOC: it begins with <{root.tag[:40]}>, not <annotation>")
         items = [_object(item, number) for number, item in enumerate(root.findall("object"), 1)]
         return _Entry(_text(root, "filename"), _size(root.find("size")), items)
-    except ET.ParseError as error:
-        raise DataError(f"{file}: broken XML: {error}; export the annotations again") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); check its permissions") from None
     except DataError:
         raise
-    except (ValueError, LookupError) as error:  # an encoding that nobody knows is a LookupError
+    except ValueError as error:
         raise DataError(f"{file}: {error}") from None
+
+
+def _tree(file: Path) -> ET.Element:
+    """The document of a file; raises DataError."""
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{file}: has {file.stat().st_size} bytes, too many for one picture's XML; check it")
+        return ET.fromstring(file.read_bytes(), ET.XMLParser(target=_PlainTree()))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); check its permissions") from None
+    except ET.ParseError as error:
+        raise DataError(f"{file}: broken XML: {error}; export the annotations again") from None
+    except DataError:
+        raise
+    except (ValueError, LookupError) as error:  # an encoding of several bytes, or one that nobody knows
+        raise DataError(f"{file}: cannot be read as XML: {error}; save it as UTF-8") from None
 
 
 def _size(size: ET.Element | None) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from data.coco.tables import CocoTables
 from data.errors import DataError
 from data.formats.base import SplitConfig, join, register_format, tables_of
 from data.formats.pictures import lines_of, names_from, pictures_in, pictures_of_list
-from files.paths import exists, is_file
+from files.paths import exists, is_file, is_folder
 from files.words import count
 
 _PIXELS = 2.0
@@ -95,7 +95,8 @@ class YoloSource:
         return Reading(state.encode(errors="surrogateescape"), lambda legacy: self._tables(pictures, labels, notes))
 
     def _pictures(self, place: Path) -> list[Path]:
-        return pictures_of_list(place, self.images) if place.suffix.lower() == ".txt" else pictures_in(place)
+        is_list = place.suffix.lower() == ".txt" and not is_folder(place)
+        return pictures_of_list(place, self.images) if is_list else pictures_in(place)
 
     def _labels(self, pictures: Sequence[Path]) -> list[Path]:
         """The text of each picture, which may not be there."""

@@ -62,6 +62,13 @@ def test_without_ignore_they_are_a_class(regions: Folder) -> None:
     assert load(regions, "").classes.names == ("dog", "DontCare", "cat")
 
 
+def test_one_name_or_none(regions: Folder) -> None:
+    assert load(regions, "ignore: DontCare\n").report.regions == 3
+    assert load(regions, "ignore:\n").report.regions == 0
+    with pytest.raises(DataError, match=r"data\.yaml, line 3: ignore\.0: 7: input should be a valid string"):
+        load(regions, "ignore: [7]\n")
+
+
 def test_names_may_list_them_too(regions: Folder) -> None:
     assert load(regions, IGNORE + "names: [cat, DontCare, dog]\n").classes.names == ("cat", "dog")
 

@@ -173,6 +173,12 @@ def test_a_list_of_pictures(tmp_path: Path) -> None:
         load(tmp_path / "set", "train: no.txt\nval: train.txt\nnames: [cat, dog]\n")
 
 
+def test_a_folder_whose_name_ends_as_a_list_does(tmp_path: Path) -> None:
+    picture(tmp_path / "images/dir.txt/a.png")
+    label(tmp_path / "labels/dir.txt/a.txt", "0 .5 .5 .5 .5")
+    assert load(tmp_path, YAML.replace("images/train", "images/dir.txt")).report.boxes == 1
+
+
 def test_several_folders(tmp_path: Path) -> None:
     for name in ("one", "two"):
         picture(tmp_path / f"images/{name}/same.png")
