@@ -1,7 +1,7 @@
 """Is a data set the one that a training began with? Compared by content, wherever it lies now.
 
 A split is known by the number of its pictures and boxes, and by a digest of each: names (without folders) and sizes of
-the pictures, in order; boxes, classes and crowds. Pixels are not read.
+the pictures, in order; boxes, classes, crowds and regions to ignore. Pixels are not read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _contents(split: CocoSplit) -> dict[str, Any]:
     for record in split.records:
         pictures.update(f"{record.path.name}|{record.width}|{record.height}\n".encode(errors="surrogateescape"))
         annotations.update(len(record.labels).to_bytes(8, "little"))
-        for array in (record.boxes_xyxy, record.labels, record.crowd):
+        for array in (record.boxes_xyxy, record.labels, record.crowd, record.regions_xyxy):
             annotations.update(array.tobytes())
         boxes += len(record.labels)
     return {

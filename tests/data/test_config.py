@@ -96,7 +96,10 @@ def test_shipped_configs_are_found_by_bare_name(few_demo_pictures: None, cache_f
             "train: images/train\nval: images/val\nnc: 2",
             ["'names' is missing", "names: [cat, dog]"],
         ),
-        ("train: 5\nval: images/val", ["line 1: train: 5 is not a split", "annotations: FILE.json} or FOLDER"]),
+        (
+            "train: 5\nval: images/val",
+            ["line 1: train: 5 is not a split", "annotations: FILE.json} or {", "of XML} or FOLDER"],
+        ),
         ("train:\nval: images/val", ["line 1: train: None is not a split"]),
         ("train: ''\nval: images/val\nnames: [a]", ["line 1: train.images.0: is empty"]),
         ("train: [1]\nval: images/val\nnames: [a]", ["line 1: train.images.0: 1: input is not a valid path"]),

@@ -14,6 +14,7 @@ from data.config import load_dataset_config
 from data.errors import DataError
 from data.loading.loader import build_loader
 from engine.targets import targets_of
+from engine.training.same_data import contents_of
 from engine.training.setup import box_sizes
 from tests.data.conftest import Folder
 
@@ -56,6 +57,14 @@ def test_boxes_of_a_category_to_be_ignored_are_regions(regions: Folder) -> None:
         assert report.dropped == {"outside the image": 1, "listed twice": 1}
         assert "; 3 regions to ignore" in report.summary()
     assert len(box_sizes(split, 64)) == 3, "anchors are fitted to objects alone"
+
+
+def test_a_training_knows_its_data_by_them_too(regions: Folder) -> None:
+    before = load(regions)
+    regions.document["annotations"][-1]["bbox"] = [1, 2, 3, 5]
+    after = load(regions)
+    assert contents_of(before, before) == contents_of(before, before)
+    assert contents_of(before, before) != contents_of(before, after)
 
 
 def test_without_ignore_they_are_a_class(regions: Folder) -> None:
