@@ -99,7 +99,6 @@ def test_the_stages_p3_to_p5_have_no_other_3x3_convolution(
     assert len(_square_convolutions(rows[10][0], ())) == depthwise
 
 
-@pytest.mark.parametrize(("name", "gflops"), [("yolov8n", 8.7), ("yolo11n", 6.5), ("yolo26n", 6.1), ("yolov10n", 8.7)])
+@pytest.mark.parametrize(("name", "gflops"), [("yolov8n", 8.7), ("yolo26n", 6.1)])
 def test_published_operation_counts(name: str, gflops: float) -> None:
-    """YOLO12's figure leaves out the products inside its attention."""
     assert count_flops(build_model(name)) / 1e9 == pytest.approx(gflops, rel=0.03)
