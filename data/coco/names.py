@@ -60,11 +60,11 @@ def _note(stated: list[str], found: list[str]) -> Iterator[str]:
 def _located(name: str, folder: Path) -> str:
     if is_file(folder / name):
         return name
-    return next((other for other in _readings(name) if is_file(folder / other)), name)
+    return next((other for other in readings(name) if is_file(folder / other)), name)
 
 
-def _readings(name: str) -> Iterator[str]:
-    """What a name may mean where it was written elsewhere."""
+def readings(name: str) -> Iterator[str]:
+    """What the name of a file may mean that was written elsewhere, likeliest first."""
     slashed = name.replace("\\", "/")
     yield slashed
     path = slashed

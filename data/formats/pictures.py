@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from data.coco.names import readings
 from data.errors import DataError
 from data.media.image import image_suffixes
 from files.paths import exists, is_file, is_folder, shown, why_missing
@@ -30,9 +31,17 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """All files below a folder but hidden ones, in no order; links to folders are followed, none of them twice."""
+    """All files below a folder but hidden ones, in no order; links to folders are followed, none of them twice.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
+
     seen: set[str] = set()
-    for place, within, names in os.walk(folder, followlinks=True):
+    for place, within, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
         within[:] = [] if real in seen else [name for name in within if not name.startswith(".")]
         if real not in seen:
@@ -42,6 +51,8 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 def pictures_of_list(file: Path, root: Path) -> list[Path]:
     """The pictures that a text file names, one a line; relative ones from the list's folder, else from `root`.
+
+    One that is not there is looked for by its end: CVAT writes `data/images/a.jpg` for `images/a.jpg`.
 
     Raises:
         DataError: it cannot be read, or names none.
@@ -78,8 +89,8 @@ def names_from(folder: Path, pictures: Iterable[Path]) -> list[str]:
 
 
 def _located(line: str, folders: tuple[Path, ...]) -> Path:
-    """The path of a line; the first folder that has it, or the first of all. Backslashes are Windows' slashes."""
-    for name in (line, line.replace("\\", "/")):
+    """The path of a line, in the first folder that has it; where none has, in the first of all."""
+    for name in (line, *readings(line)):
         for folder in folders:
             if is_file(folder / name):
                 return folder / name

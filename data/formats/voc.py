@@ -82,7 +82,7 @@ class VocFolder:
             return [self._listed(number, line) for number, line in enumerate(lines_of(self.ids, "a list"), 1) if line]
         files = sorted(path for path in files_in(self.file) if path.suffix.lower() == ".xml")
         if not files:
-            raise DataError(f"{self.file}: no XML in this folder; correct 'annotations' in the data-set YAML")
+            raise DataError(f"{self.file}: no XML in this folder; give a folder of Pascal VOC's XML, or a COCO JSON")
         return files
 
     def _listed(self, number: int, line: str) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -20,9 +21,9 @@ from data.coco.scan import files_fingerprint
 from data.coco.source import AnnotationSource, Reading
 from data.coco.tables import CocoTables
 from data.errors import DataError
-from data.formats.base import SplitConfig, join, register_format, tables_of
+from data.formats.base import SplitConfig, register_format, tables_of
 from data.formats.pictures import lines_of, names_from, pictures_in, pictures_of_list
-from files.paths import exists, is_file, is_folder
+from files.paths import exists, expanded, find, is_file, is_folder
 from files.words import count
 
 _PIXELS = 2.0
@@ -35,9 +36,13 @@ def _place(path: Any, info: Any) -> Any:
         return path
     if not path.strip():
         raise ValueError("is empty; write the folder of the pictures")
-    place = join(info.context, path)
-    beside = join(info.context, path.removeprefix("../"))
-    return beside if not exists(place) and exists(beside) else place
+    place, inside = (_absolute(info.context, text) for text in (path, path.removeprefix("../")))
+    return inside if not exists(place) and exists(inside) else place
+
+
+def _absolute(root: Path, path: str) -> Path:
+    """A path of the YAML. Links stay as they are: labels are looked for beside the link to a folder of pictures."""
+    return Path(normpath(root / (find(path, root) or expanded(path))))
 
 
 @register_format

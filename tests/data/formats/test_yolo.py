@@ -173,6 +173,44 @@ def test_a_list_of_pictures(tmp_path: Path) -> None:
         load(tmp_path / "set", "train: no.txt\nval: train.txt\nnames: [cat, dog]\n")
 
 
+def test_lists_that_were_written_elsewhere(tmp_path: Path) -> None:
+    """CVAT writes `data/` before all names; others the paths of their own machine."""
+    for name in ("a", "b"):
+        picture(tmp_path / f"images/train/{name}.png")
+        label(tmp_path / f"labels/train/{name}.txt", "0 .5 .5 .5 .5")
+    label(tmp_path / "train.txt", "data/images/train/a.png\n/content/my set/images/train/b.png\n")
+    split = load(tmp_path, "path: .\ntrain: train.txt\nval: train.txt\nnames: {0: cat}\n")
+    assert [record.path for record in split.records] == [tmp_path / f"images/train/{name}.png" for name in "ab"]
+    assert split.report.boxes == 2
+
+
+def test_a_link_to_a_folder_of_pictures(tmp_path: Path) -> None:
+    """Labels are looked for beside the link, not where it leads."""
+    picture(tmp_path / "elsewhere/a.png")
+    label(tmp_path / "set/labels/train/a.txt", "0 .5 .5 .5 .5")
+    (tmp_path / "set/images").mkdir()
+    (tmp_path / "set/images/train").symlink_to(tmp_path / "elsewhere")
+    assert load(tmp_path / "set").report.boxes == 1
+
+
+def test_a_loop_of_links(tmp_path: Path) -> None:
+    picture(tmp_path / "images/train/a.png")
+    label(tmp_path / "labels/train/a.txt", "0 .5 .5 .5 .5")
+    (tmp_path / "images/train/again").symlink_to(tmp_path / "images")
+    assert load(tmp_path).report.images == 1
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "images/train/a.png")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(DataError, match=r"images/train: cannot be listed \(Permission denied\)"):
+        load(tmp_path)
+
+
 def test_a_folder_whose_name_ends_as_a_list_does(tmp_path: Path) -> None:
     picture(tmp_path / "images/dir.txt/a.png")
     label(tmp_path / "labels/dir.txt/a.txt", "0 .5 .5 .5 .5")
