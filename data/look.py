@@ -46,7 +46,8 @@ def look(source: str | Path, sheet: str | Path | None = None, imgsz: int | None 
 
 def _remarks(name: str, split: CocoSplit, train: CocoSplit) -> Iterator[str]:
     """Classes without an object, and pictures that are in the training, too."""
-    present = {label for record in split.records for label in record.labels[~record.crowd].tolist()}
+    columns = split.columns()
+    present = {*columns.labels[~columns.crowd].tolist()}
     without = [each for label, each in enumerate(split.classes.names) if label not in present]
     if without:
         more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -99,6 +99,22 @@ class ImageRecord:
     regions_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
+class Columns(NamedTuple):
+    """All boxes of a split; M images, n boxes, ordered by image.
+
+    Attributes:
+        boxes_xyxy (n, 4) float32, labels (n,) int64, crowd (n,) bool: as in `ImageRecord`.
+        bounds (M + 1,) int64: the rows of image i are bounds[i] to bounds[i + 1].
+        sizes_wh (M, 2) int64: width and height of each image in pixels.
+    """
+
+    boxes_xyxy: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    bounds: np.ndarray
+    sizes_wh: np.ndarray
+
+
 class Records(Sequence[ImageRecord]):
     """The records of a split, made when they are asked for from arrays that all processes can share.
 
@@ -142,11 +158,11 @@ class Records(Sequence[ImageRecord]):
         """The files, in order."""
         return (self._folder / self._name(index) for index in range(len(self)))
 
-    def columns(self) -> tuple[np.ndarray, ...]:
-        """All boxes `(n, 4)`, their classes and crowds `(n,)`, first row of each image `(M + 1,)`, sizes `(M, 2)`."""
+    def columns(self) -> Columns:
+        """All boxes, without a record for each image."""
         arrays = self._arrays
-        sizes = np.stack((arrays["widths"], arrays["heights"]), 1)
-        return arrays["boxes_xyxy"], arrays["box_labels"], arrays["box_crowd"], arrays["bounds"], sizes
+        sizes_wh = np.stack((arrays["widths"], arrays["heights"]), 1)
+        return Columns(arrays["boxes_xyxy"], arrays["box_labels"], arrays["box_crowd"], arrays["bounds"], sizes_wh)
 
     def _name(self, index: int) -> str:
         ends = self._arrays["name_ends"]
@@ -188,3 +204,16 @@ class CocoSplit:
     unused: Mapping[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     table: Annotations | None = None
+
+    def columns(self) -> Columns:
+        """All boxes of the split, without a record for each image."""
+        records = self.records
+        if isinstance(records, Records):
+            return records.columns()
+        return Columns(
+            np.concatenate([np.zeros((0, 4), np.float32), *(record.boxes_xyxy for record in records)]),
+            np.concatenate([np.zeros(0, np.int64), *(record.labels for record in records)]),
+            np.concatenate([np.zeros(0, bool), *(record.crowd for record in records)]),
+            np.cumsum([0, *(len(record.boxes_xyxy) for record in records)]),
+            np.array([(record.width, record.height) for record in records], np.int64).reshape(-1, 2),
+        )

@@ -51,15 +51,23 @@ def download(address: str, label: str, *, most_bytes: int = DOWNLOAD_BYTES, most
             raise _RefusedError("the server sent 0 bytes", "check the address")
         return bytes(content)
 
-    return _within(most_s, label, lambda: _ask(address, label, read))
-
-
-def refusal(address: str, label: str, *, most_s: float = DOWNLOAD_S) -> str:
-    """Why a web address gives nothing, in one line that begins with `label`; "" where a server answers."""
     try:
-        _within(most_s, label, lambda: _ask(address, label, lambda _: b""))
-    except ImageError as error:
-        return str(error)
+        return _within(most_s, label, lambda: _ask(address, read))
+    except _RefusedError as error:
+        raise ImageError(f"{label}: cannot be downloaded ({error.why}); {error.remedy}") from None
+
+
+def refusal(address: str, *, most_s: float = DOWNLOAD_S) -> str:
+    """Why a web address gives nothing, and what to do: `404 Not Found; check the address`; "" where a server answers.
+
+    Addresses that are not of the web are not asked.
+    """
+    if not address.lower().startswith("http"):
+        return ""
+    try:
+        _within(most_s, address, lambda: _ask(address, lambda _: b""))
+    except _RefusedError as error:
+        return f"{error.why}; {error.remedy}"
     return ""
 
 
@@ -91,15 +99,16 @@ def _within(most_s: float, label: str, work: Callable[[], bytes]) -> bytes:
     if errors:
         raise errors[0]
     if not results:
-        raise ImageError(f"{label}: not there after {most_s:g} seconds; download it yourself")
+        raise _RefusedError(f"not there after {most_s:g} seconds", "download it yourself")
     return results[0]
 
 
-def _ask(address: str, label: str, read: Callable[[requests.Response], bytes]) -> bytes:
+def _ask(address: str, read: Callable[[requests.Response], bytes]) -> bytes:
     """Opens an address and reads it.
 
     Raises:
-        ImageError: it cannot be had.
+        _RefusedError: it cannot be had.
+        ImageError: what `read` raises.
     """
     requests = _requests()
     from urllib3.exceptions import HTTPError
@@ -111,13 +120,10 @@ def _ask(address: str, label: str, read: Callable[[requests.Response], bytes]) -
             with session.get(usable(address), stream=True, timeout=_SILENCE_S) as response:
                 _require_success(response)
                 return read(response)
-    except ImageError:
+    except (ImageError, _RefusedError):
         raise
-    except _RefusedError as error:
-        why, remedy = error.why, error.remedy
     except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
-        why, remedy = _explained(error)
-    raise ImageError(f"{label}: cannot be downloaded ({why}); {remedy}")
+        raise _RefusedError(*_explained(error)) from None
 
 
 def _require_success(response: requests.Response) -> None:

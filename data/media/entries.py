@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 """File name endings, in lower case, that are taken for videos."""
 LIST_SUFFIXES = frozenset({".streams", ".txt"})
+_MOST_SEEN = 20_000  # things in folders that are looked at for a hint: somebody may have named a whole disk
 _LONGEST_NUMBER = 9  # digits; longer ones are no number for OpenCV, let alone of a webcam
 
 Kind = Literal["image", "video", "stream"]
@@ -178,10 +180,10 @@ def _from_folder(folder: Path) -> Found:
 def _elsewhere(folder: Path) -> str:
     """Where to look instead of in a folder without pictures."""
     pattern, known = folder / "**" / "*", image_suffixes() | VIDEO_SUFFIXES
-    below = sum(path.suffix.lower() in known and is_file(path) for path in matches(pattern))
-    if below:
-        return f"for the {below} in folders within it use {shlex.quote(str(pattern))}"
-    return "nor in any folder within it; check --source"
+    within = islice(matches(pattern), _MOST_SEEN)
+    if any(path.suffix.lower() in known and is_file(path) for path in within):
+        return f"for those in folders within it use {shlex.quote(str(pattern))}"
+    return "check --source"
 
 
 def _from_glob(text: str, folder: Path | None) -> Found:

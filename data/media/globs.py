@@ -16,9 +16,13 @@ def is_pattern(text: str) -> bool:
     return glob.has_magic(text)
 
 
-def matches(pattern: Path) -> list[Path]:
+def matches(pattern: Path) -> Iterator[Path]:
     """What a pattern matches, each thing once; `**` stands for a folder and all below it, linked ones once."""
-    return list(dict.fromkeys(_expand(*_split(pattern))))
+    seen: set[Path] = set()
+    for path in _expand(*_split(pattern)):
+        if path not in seen:
+            seen.add(path)
+            yield path
 
 
 def why_nothing(pattern: Path) -> str:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from data.media.addresses import URL, usable
+from data.media.download import refusal
 from data.media.image import prepare_decoders
 from data.media.opencv import opencv_name
 from files.paths import shown
@@ -114,9 +115,9 @@ class LiveReader:
                 started = time.monotonic()
                 finite = self._read_until_break()
                 if self._count == 0:
-                    self.error = (
-                        f"{self.label}: {self._describe()} cannot be opened; check that it is there and running"
-                    )
+                    refused = refusal(self._address)
+                    remedy = f" ({refused})" if refused else "; check that it is there and running"
+                    self.error = f"{self.label}: {self._describe()} cannot be opened{remedy}"
                 attempts = 1 if time.monotonic() - started > STEADY_S else attempts + 1
                 if finite or self._count == 0 or attempts > self._retries:
                     return

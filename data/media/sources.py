@@ -199,9 +199,8 @@ def _early_end(entry: Entry, frames: int, count: int) -> str:
 def _why_closed(entry: Entry) -> str:
     """Why a video cannot be opened, in one line."""
     if URL.match(entry.address):
-        is_web = entry.address.lower().startswith("http")
-        why = refusal(entry.address, entry.label) if is_web else ""
-        return why or f"{entry.label}: cannot be opened as a video; check the address"
+        refused = refusal(entry.address)
+        return f"{entry.label}: cannot be opened as a video{f' ({refused})' if refused else '; check the address'}"
     path = Path(entry.address)
     try:
         with path.open("rb") as file:

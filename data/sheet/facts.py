@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.coco.boxes import CLIPPED, OUTCOMES
-from data.coco.split import CocoSplit, Records
+from data.coco.split import CocoSplit
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +77,11 @@ class LeftOut:
 
 def split_facts(name: str, split: CocoSplit, imgsz: int) -> SplitFacts:
     """The objects of a split for a network's input of `imgsz` pixels."""
-    boxes, labels, crowd, bounds, sizes_wh = _columns(split)
-    owners = np.repeat(np.arange(len(sizes_wh)), np.diff(bounds))  # (n,)
-    rows = np.flatnonzero(~crowd)  # (m,)
-    boxes, labels, owners = boxes[rows].astype(np.float64), labels[rows], owners[rows]
+    columns = split.columns()
+    sizes_wh = columns.sizes_wh
+    rows = np.flatnonzero(~columns.crowd)  # (m,)
+    boxes, labels = columns.boxes_xyxy[rows].astype(np.float64), columns.labels[rows]
+    owners = np.repeat(np.arange(len(sizes_wh)), np.diff(columns.bounds))[rows]  # (m,)
     limits = sizes_wh[owners].astype(np.float64).reshape(-1, 2)  # (m, 2)
     scale = imgsz / limits.max(1, initial=1)  # (m,)
     return SplitFacts(
@@ -123,8 +124,10 @@ def sampled(facts: SplitFacts, most: int, rng: np.random.Generator) -> list[int]
     chosen: dict[int, None] = {}
     present = np.flatnonzero(facts.counts)
     for label in present[np.argsort(facts.counts[present], kind="stable")].tolist():
+        if len(chosen) == (most + 1) // 2:
+            break
         candidates = np.unique(facts.images[facts.labels == label])
-        if len(chosen) < (most + 1) // 2 and not chosen.keys() & set(candidates.tolist()):
+        if not np.isin(candidates, list(chosen)).any():
             chosen[int(rng.choice(candidates))] = None
     with_boxes = np.unique(facts.images)
     others = np.setdiff1d(np.arange(len(facts.split.records)), with_boxes)
@@ -133,18 +136,3 @@ def sampled(facts: SplitFacts, most: int, rng: np.random.Generator) -> list[int]
             break
         chosen[index] = None
     return list(chosen)
-
-
-def _columns(split: CocoSplit) -> tuple[np.ndarray, ...]:
-    """All boxes `(n, 4)`, their classes and crowds `(n,)`, the images' first rows `(M + 1,)` and sizes `(M, 2)`."""
-    records = split.records
-    if isinstance(records, Records):
-        return records.columns()
-    boxes = [np.zeros((0, 4), np.float32), *(record.boxes_xyxy for record in records)]
-    return (
-        np.concatenate(boxes),
-        np.concatenate([np.zeros(0, np.int64), *(record.labels for record in records)]),
-        np.concatenate([np.zeros(0, bool), *(record.crowd for record in records)]),
-        np.cumsum([0, *(len(record.boxes_xyxy) for record in records)]),
-        np.array([(record.width, record.height) for record in records], np.int64).reshape(-1, 2),
-    )

@@ -210,7 +210,14 @@ def test_a_certificate_that_nobody_signed(tmp_path: Path) -> None:
 
 def test_a_video_that_the_server_refuses_names_the_reason(server: Server) -> None:
     (frame,) = open_source(server.address("/missing.mp4", "me:secret@"))
-    assert frame.error == f"{server.address('/missing.mp4')}: cannot be downloaded (404 Not Found); check the address"
-    assert refusal(server.address("/picture"), "it") == ""
+    what = f"{server.address('/missing.mp4')}: cannot be opened as a video"
+    assert frame.error == f"{what} (404 Not Found; check the address)"
+    assert refusal(server.address("/picture")) == ""
+    assert refusal("rtsp://127.0.0.1:9/live") == ""
+    (frame,) = open_source(server.address("/login", "me:secret@"))
+    assert frame.error == (
+        f"{server.address('/login')}: the stream cannot be opened (401 Unauthorized; check user name and password: "
+        "https://USER:PASSWORD@HOST/...)"
+    )
     (frame,) = open_source(server.address("/picture?.mp4").replace("?", "%3F"))
     assert "404" in str(frame.error)

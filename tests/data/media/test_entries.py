@@ -189,11 +189,11 @@ def test_names_with_the_characters_of_patterns(tmp_path: Path) -> None:
 def test_the_hint_works_when_it_is_followed(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     (folder / "deep" / "er").mkdir(parents=True)
-    with pytest.raises(DataError, match="nor in any folder within it; check --source"):
+    with pytest.raises(DataError, match="no picture or video in this folder; check --source"):
         open_source(folder)
     picture(folder / "deep" / "a.png")
     picture(folder / "deep" / "er" / "b.png")
-    with pytest.raises(DataError, match="for the 2 in folders within it use ") as error:
+    with pytest.raises(DataError, match="for those in folders within it use ") as error:
         open_source(folder)
     hint = str(error.value).split(" use ")[1]
     assert names(shlex.split(hint)[0]) == ["a.png", "b.png"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data.errors import DataError
 from data.media.sources import open_source
@@ -100,3 +104,42 @@ def test_a_line_that_cannot_be_used_is_shown_in_short_and_takes_nothing_along(tm
         assert message in frame.error
         assert "secret" not in frame.error + frame.path
         assert len(frame.error) < 1000
+
+
+ODD = (*"*?[]#~\\/ '\":@%a1", "//", "http", ".png", ".txt", *"\0\n\r\t\ufeff\udcff\u202eé汽\x1b")
+
+
+def odd_texts(most: int) -> st.SearchStrategy[str]:
+    """Texts of odd pieces, but for patterns that would go through the whole disk."""
+    texts = st.lists(st.sampled_from(ODD), max_size=most).map("".join)
+    return texts.filter(lambda text: not re.search(r"(^|[\s'\"])[/\\]", text))
+
+
+@pytest.fixture(scope="module")
+def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("odd")
+    for name in ("a.png", "[1]/a.png", "1/1.png", "~/a.png", "#1.png", "a.txt/a.png", "http:/a.png"):
+        picture(folder / name)
+    (folder / "1" / "up").symlink_to(folder)
+    return folder
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(odd_texts(8))
+def test_any_text_is_a_source_or_refused(odd_folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(odd_folder)
+    monkeypatch.setenv("HOME", str(odd_folder))
+    with contextlib.suppress(DataError):
+        assert open_source(text).entries
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(odd_texts(30), st.sampled_from(["utf-8", "gbk", "utf-16"]))
+def test_any_file_is_a_list_or_refused(
+    odd_folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, encoding: str
+) -> None:
+    monkeypatch.chdir(odd_folder)
+    monkeypatch.setenv("HOME", str(odd_folder))
+    file = listing(odd_folder / "1", text.encode(encoding, "surrogateescape" if encoding == "utf-8" else "replace"))
+    with contextlib.suppress(DataError):
+        assert open_source(file).entries
