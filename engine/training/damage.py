@@ -210,6 +210,8 @@ def check_optimizer(saved: Any, own: torch.optim.Optimizer, names: Sequence[Sequ
     state = entry_of(saved, "state", f"{entry}.state")
     if not isinstance(state, Mapping) or not state.keys() <= known.keys():
         raise DamageError(f"{entry}.state: is not a map of the parameters' states")
+    if type(own) is torch.optim.SGD and not any(group["momentum"] for group in groups):
+        return  # without momentum, it remembers nothing
     if not state:
         raise DamageError(f"{entry}.state: is empty")
     for number, moments in state.items():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from engine.checkpoint import save_checkpoint
 from engine.training.training import Training
+
+log = logging.getLogger(__name__)
 
 
 def save_epoch(training: Training, *, improved: bool) -> None:
@@ -19,6 +22,13 @@ def save_epoch(training: Training, *, improved: bool) -> None:
         save_checkpoint(training.weights_folder / f"epoch{epoch}.pt", content)
     # Last, so that a training killed here resumes from an epoch whose best.pt may only be newer.
     _save_last(training, content)
+
+
+def restore_best(training: Training) -> None:
+    """Where somebody has removed best.pt, the last epoch's weights take its place: the report needs some."""
+    if not training.best.is_file():
+        log.warning("warning: %s is not there any more; the weights of the last epoch take its place", training.best)
+        save_checkpoint(training.best, _weights(training))
 
 
 def save_finished(training: Training) -> None:

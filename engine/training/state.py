@@ -49,6 +49,7 @@ from engine.training.same_data import Contents, differences
 from files.classes import Classes
 from files.errors import InputError
 from files.words import count, plural, short
+from models.budget import model_budget
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +255,8 @@ def _parse(path: Path, content: Mapping[str, Any], request: ResumeOptions, stamp
     options = _options(mapping_of(entry_of(training, "options", "training.options"), "training.options"))
     progress = Progress(**training["progress"])
     _check_progress(progress, options, content)
-    _check_tensors(content, training)
+    with model_budget(options.model_budget):
+        _check_tensors(content, training)
     planned = options.epochs
     options = request.applied_to(options)
     if options.epochs != planned or (request.epochs is not None and progress.finished):

@@ -5,7 +5,7 @@ When code moves, its entries move with it: tests/test_mutations.py refuses an en
 
 from __future__ import annotations
 
-from tests.mutations import data, dialect, evaluation, limits, network, sources, training
+from tests.mutations import data, dialect, evaluation, faults, limits, network, sources, training
 from tests.mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -16,5 +16,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     *data.MUTATIONS,
     *sources.MUTATIONS,
     *evaluation.MUTATIONS,
+    *faults.MUTATIONS,
 )
 """All of them; none may survive."""

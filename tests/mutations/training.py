@@ -210,7 +210,7 @@ _RESUME = (
     *cut(
         "engine/training/state.py",
         f"{_TESTS}/test_state.py::test_patience",
-        ("self.epoch - 1 - self.best_epoch", "self.epoch - self.best_epoch"),
+        ("self.epoch - 1 - max(self.best_epoch", "self.epoch - max(self.best_epoch"),
         (" and not options.noval", ""),
     ),
 )

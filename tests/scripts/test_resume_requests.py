@@ -19,6 +19,7 @@ from engine.options import ResumeOptions, TrainOptions
 from engine.training.hyperparameters import TrainingHyperparameters
 from engine.training.schedule import Schedule, extension_line
 from engine.training.state import Progress
+from models.budget import Budget, current_budget
 from tests.scripts.trainings import flags
 
 
@@ -60,6 +61,34 @@ def progress_of(run: Path) -> dict[str, Any]:
 def test_a_run_is_named_by_its_folder(run: Path, part: str) -> None:
     assert run_cli(main, ["--resume", str(run / part), "--workers", "0"]) == 0
     assert progress_of(run)["finished"]
+
+
+def test_a_best_that_somebody_removed(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    best = run / "weights" / "best.pt"
+    best.unlink()
+    assert run_cli(main, ["--resume", str(run), "--workers", "0"]) == 0
+    assert "best.pt is not there any more; the weights of the last epoch take its place" in caplog.text
+    assert load_checkpoint(best)["epoch"] == 2
+
+
+def test_without_momentum_an_optimiser_remembers_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plain.yaml").write_text("momentum: 0\nwarmup_momentum: 0\nwarmup_epochs: 0\n")
+    more = ("--hyp", tmp_path / "plain.yaml", "--workers", 0, "--epochs")
+    assert run_cli(main, flags(folder, tmp_path, *more, 1)) == 0
+    assert run_cli(main, ["--resume", str(tmp_path / "exp"), "--epochs", "2", "--workers", "0"]) == 0
+
+
+def test_a_budget_holds_when_it_is_resumed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("engine.training.state.check_weights", lambda *_: seen.append(current_budget()))
+    last = run / "weights" / "last.pt"
+    content = load_checkpoint(last)
+    content["training"]["options"]["model_budget"] = 7
+    save_checkpoint(last, content)
+    assert run_cli(main, ["--resume", str(run), "--workers", "0"]) == 0
+    assert seen == [Budget().times(7)] * 2
 
 
 def test_a_folder_without_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
