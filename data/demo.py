@@ -9,6 +9,7 @@ prints where its YAML lies.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ import numpy as np
 from data.errors import DataError
 from files.atomic import LEFTOVER_AGE_S, atomic_folder, remove_leftovers, write_bytes
 from files.cache import VARIABLE, cache_folder
+from files.exit_codes import ExitCode
 from files.places import CONFIGS
+from files.printable import printable
+from files.terminal import terminal
 
 TRAIN_IMAGES = 400
 VAL_IMAGES = 100
@@ -334,5 +338,15 @@ _OUTLINES: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (_circle, _
 """Per class, a function that draws an outline (n, 2) of about unit radius around the origin."""
 
 
+def _main() -> int:
+    with terminal() as shown:
+        try:
+            print(printable(str(ensure_demo_dataset())))
+        except DataError as error:
+            print(f"error: {printable(str(error))}", file=sys.stderr)
+            return ExitCode.BAD_INPUT
+        return shown.finish(ExitCode.DONE)
+
+
 if __name__ == "__main__":
-    print(ensure_demo_dataset())
+    sys.exit(_main())

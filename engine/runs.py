@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from engine.errors import EngineError
+from files.atomic import LEFTOVER_AGE_S, remove_leftovers
 from files.folder_lock import FolderInUseError, folder_lock
 from files.strict_yaml import read_yaml
 
@@ -42,6 +43,7 @@ def next_run_dir(project: str | Path, name: str, exist_ok: bool = False) -> Path
             raise EngineError(f"{folder}: cannot be created ({error.strerror}); choose {remedy}") from None
         if not os.access(folder, os.W_OK):
             raise EngineError(f"{folder}: cannot be written; choose another --project or change its permissions")
+        remove_leftovers(folder, LEFTOVER_AGE_S)  # of a run that was killed
         return folder
 
 

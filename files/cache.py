@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from platformdirs import user_cache_path
+
+from files.printable import printable
+from files.terminal import terminal
 
 VARIABLE = "SACONV_YOLO_CACHE"
 """Environment variable that names another folder."""
@@ -22,4 +26,6 @@ def cache_folder() -> Path:
 
 
 if __name__ == "__main__":
-    print(cache_folder())
+    with terminal() as shown:
+        print(printable(str(cache_folder())))
+        sys.exit(shown.finish(0))

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from files.errors import InputError
+from files.printable import printable
 
 _ELSEWHERE = "choose another folder"
 _REASONS = {
@@ -39,7 +40,7 @@ class OutputError(InputError, OSError):
     """
 
     def __init__(self, path: str | Path, cause: OSError) -> None:
-        super().__init__(f"{path}: cannot be written: {_why(Path(path), cause)}")
+        super().__init__(f"{printable(str(path))}: cannot be written: {_why(Path(path), cause)}")
         self.errno, self.strerror, self.filename = cause.errno, cause.strerror, str(path)
 
     def __str__(self) -> str:
@@ -65,7 +66,7 @@ def describe_fault(error: OSError) -> str:
         return str(error) or type(error).__name__
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
     reason, remedy = _REASONS.get(error.errno or 0, (error.strerror.lower(), "check the path and its permissions"))
-    return f"{name}: {reason}; {remedy}"
+    return f"{printable(str(name))}: {reason}; {remedy}"
 
 
 def _why(path: Path, cause: OSError) -> str:

@@ -146,12 +146,19 @@ def _divert() -> int | None:
         tape = _TAPES.get(os.getpid())
         if tape is None:
             _TAPES.clear()
-            tape = _TAPES[os.getpid()] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (lives with the process)
+            tape = _TAPES[os.getpid()] = _new_tape()
         original = os.dup(2)
     except OSError:
         return None
     os.dup2(tape.fileno(), 2)
     return original
+
+
+def _new_tape() -> IO[bytes]:
+    """A file in memory where the system has such: a full disk would swallow what a decoder says."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("complaints"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def _restore(original: int) -> str:

@@ -32,9 +32,9 @@ class LiveFrame:
     fps: float
 
 
-def usable_fps(stated: float) -> float:
+def usable_fps(stated: float, most: float = 240) -> float:
     """The stated rate, or `FALLBACK_FPS` where that is missing or absurd (some cameras say 0, some 90000)."""
-    return float(stated) if 0 < stated <= 240 else FALLBACK_FPS
+    return float(stated) if 0 < stated <= most else FALLBACK_FPS
 
 
 def open_capture(address: str) -> cv2.VideoCapture:

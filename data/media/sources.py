@@ -25,6 +25,7 @@ from data.media.live import LiveReader, open_capture, usable_fps
 from files.paths import shown
 
 _EXACT_COUNT_SUFFIXES = frozenset({".avi", ".m4v", ".mov", ".mp4"})
+_MOST_FILE_FPS = 60_000  # cameras for slow motion write hundreds and thousands
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
 
@@ -161,7 +162,7 @@ def _read_video(entry: Entry, number: int, vid_stride: int, max_pixels: int) -> 
         if not capture.isOpened():
             yield _broken(entry, number, _why_closed(entry))
             return
-        fps = usable_fps(capture.get(cv2.CAP_PROP_FPS)) / vid_stride
+        fps = usable_fps(capture.get(cv2.CAP_PROP_FPS), _MOST_FILE_FPS) / vid_stride
         count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         check_pixels(int(width), int(height), entry.label, max_pixels)

@@ -5,7 +5,7 @@ When code moves, its entries move with it: tests/test_mutations.py refuses an en
 
 from __future__ import annotations
 
-from tests.mutations import data, dialect, evaluation, faults, limits, network, sources, training
+from tests.mutations import data, dialect, evaluation, faults, limits, network, outputs, sources, training
 from tests.mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -15,6 +15,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *limits.MUTATIONS,
     *data.MUTATIONS,
     *sources.MUTATIONS,
+    *outputs.MUTATIONS,
     *evaluation.MUTATIONS,
     *faults.MUTATIONS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -175,3 +176,21 @@ def test_ctrl_c_during_a_video_keeps_what_is_done(tmp_path: Path, weights: Path)
     frames = cv2.VideoCapture(str(folder / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)
     assert 4 <= frames < 5_000, "the line of a frame comes before the frame is written"
     assert max(entry["frame"] for entry in json.loads((folder / "predictions.json").read_text())) <= frames + 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the shell lines are those of Linux")
+def test_lines_that_nobody_can_read(tmp_path: Path, weights: Path) -> None:
+    pictures = _pictures(tmp_path / "in")
+    (pictures / "0.jpg").rename(pictures / "0\x1b[2J\n\udcff.jpg")
+    command = shlex.join(_command(["--weights", weights, "--source", pictures, "--device", "cpu", "--save-json"]))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "ascii"}
+    full = "error: standard output cannot be written: no space left on device; lead it elsewhere\n"
+    for number, (redirection, code, errors) in enumerate(
+        [(" | head -1", 0, ""), (" >/dev/full", 2, full), (" >&- 2>&-", 0, "")]
+    ):
+        shell = ["bash", "-o", "pipefail", "-c", f"{command} --name {number}{redirection}"]
+        done = subprocess.run(shell, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert (done.returncode, done.stderr) == (code, errors)
+        found = {entry.name for entry in (tmp_path / f"runs/detect/{number}").iterdir()}
+        assert found == {"0_[2J_\udcff.jpg", "1.jpg", "predictions.json"}

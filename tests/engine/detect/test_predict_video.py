@@ -58,6 +58,11 @@ def test_a_video_comes_back_annotated_frame_by_frame(tmp_path: Path) -> None:
     assert capture.read()[1].shape == (256, 320, 3)
 
 
+def test_a_file_of_many_frames_a_second_keeps_its_speed(tmp_path: Path) -> None:
+    folder = run(tmp_path, _clip(tmp_path / "in/clip.mp4", fps=960))
+    assert cv2.VideoCapture(str(folder / "clip.mp4")).get(cv2.CAP_PROP_FPS) == 960
+
+
 def test_vid_stride_makes_a_video_of_the_same_length_in_seconds(tmp_path: Path) -> None:
     folder = run(tmp_path, _clip(tmp_path / "in/clip.mp4"), vid_stride=3, save_txt=True)
     assert [name for name in tree(folder) if "labels" in name] == ["labels/clip_1.txt", "labels/clip_4.txt"]
