@@ -34,6 +34,7 @@ def run(shell: str, folder: Path, **variables: str) -> tuple[int, str, str, str]
     """Exit code, output and error output of the command in a shell line that calls it $C; what its file holds."""
     file = folder / "file"
     environment = {**os.environ, "C": f"{sys.executable} {folder / 'command.py'} {file}", "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONUNBUFFERED", None)  # without a buffer, nothing is left to fail at the end
     (folder / "command.py").write_text(COMMAND)
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", shell],

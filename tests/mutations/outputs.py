@@ -69,7 +69,7 @@ MUTATIONS = (
     ),
     *cut(
         "engine/detect/video.py",
-        f"{_VIDEO}::test_a_writer_that_writes_nothing_is_noticed",
+        f"{_VIDEO}::test_a_writer_that_loses_frames_is_noticed",
         ("capture.get(cv2.CAP_PROP_FRAME_COUNT) == frames", "True"),
         ("            if not _is_whole(self._file.temporary, self._frames):\n", "            if False:\n"),
     ),

@@ -216,11 +216,21 @@ def test_a_writer_that_fails_takes_nothing_else_with_it(
     assert "1 of 2 files could not be read or written" in said
 
 
-def test_a_writer_that_writes_nothing_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("some", [True, False], ids=["two frames are lost", "nothing is written"])
+def test_a_writer_that_loses_frames_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], some: bool
 ) -> None:
     clip = _clip(tmp_path / "in/a.mp4")
-    monkeypatch.setattr(VideoFile, "write", lambda self, image: setattr(self, "_frames", self._frames + 1))
+    write = VideoFile.write
+    lost = {1, 2} if some else {*range(100)}
+
+    def write_less(self: VideoFile, image: np.ndarray) -> None:
+        if self._frames in lost:
+            self._frames += 1
+        else:
+            write(self, image)
+
+    monkeypatch.setattr(VideoFile, "write", write_less)
     assert detect(setup(tmp_path, clip, save_json=True), ColourBackend()) == 1
     assert tree(tmp_path / "runs/exp") == ["predictions.json"]
     assert "a.mp4: OpenCV wrote an MP4 that cannot be read; use --nosave" in capsys.readouterr().err
