@@ -91,10 +91,10 @@ def write_sheet(
     Raises:
         OutputError: the file cannot be written.
     """
-    buffer = io.BytesIO()
+    in_memory = io.BytesIO()
     with sheet(title, splits, network, seed=seed) as figure:
-        figure.savefig(buffer, format="png", dpi=_DPI)
-    write_bytes(file, buffer.getvalue())
+        figure.savefig(in_memory, format="png", dpi=_DPI)
+    write_bytes(file, in_memory.getvalue())
 
 
 @contextmanager
