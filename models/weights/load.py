@@ -77,5 +77,7 @@ def _build_as(cfg: str, source: SourceWeights, path: str | Path) -> Detector:
             f"{path}: has no weights for {len(left)} of the {len(model.state_dict())} tensors of {cfg} (such as "
             f"{left[0]}), which would detect noise; start a training from them with train.py --cfg --weights"
         )
+    if report.notes:
+        raise WeightsError(f"{path}: as {cfg} it would detect noise: {report.notes[0]}")
     log.info("%s run as %s\n%s", path, cfg, Lines(report.table()))
     return model

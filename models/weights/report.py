@@ -43,18 +43,20 @@ class TransferReport:
         transfers: by place in the network.
         unused: keys of the checkpoint that found no place.
         head_taken: whether the detection head knows classes of the checkpoint, and so must keep its anchors.
+        notes: why the network computes something else although weights were taken, a sentence each.
     """
 
     transfers: tuple[Transfer, ...]
     unused: tuple[str, ...]
     head_taken: bool
+    notes: tuple[str, ...] = ()
 
     def keys(self, outcome: Outcome) -> list[str]:
         """State-dict keys of the detector with that outcome."""
         return [key for transfer in self.transfers if transfer.outcome is outcome for key in transfer.keys]
 
     def table(self) -> str:
-        """Counts by outcome and reason, as text."""
+        """Counts by outcome and reason, and the notes, as text."""
         groups: dict[tuple[Outcome, str], list[Transfer]] = defaultdict(list)
         for transfer in self.transfers:
             groups[transfer.outcome, transfer.how].append(transfer)
@@ -71,7 +73,8 @@ class TransferReport:
         ]
         if self.unused:
             lines.append(["not used", "no place for it in this network", "", len(self.unused), ""])
-        return tabulate(lines, ["weights", "how, or why", "rows", "tensors", "numbers"])
+        table = tabulate(lines, ["weights", "how, or why", "rows", "tensors", "numbers"])
+        return "\n".join((table, *self.notes))
 
 
 def _ranges(numbers: set[int]) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models.detector import Detector
 from models.heads.takeover import HeadTakeover
+from models.weights.activations import other_activations
 from models.weights.checks import integers_for_floats
 from models.weights.conversion import WHOLE_NUMBERS, Match, take_unit
 from models.weights.matching import match_rows
@@ -49,7 +50,8 @@ def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
     head, given_units = own.pop(own_head, {}), given.pop(given_head, {})
 
     taken = _Taken()
-    _take_rows(taken, own, given, match_rows(model, own, source, given))
+    partners = match_rows(model, own, source, given)
+    _take_rows(taken, own, given, partners)
     rows_by_class = _rows_by_class(model, source, given_units)
     if rows_by_class is None:
         entries = len(taken.state)
@@ -63,7 +65,8 @@ def transfer_weights(model: Detector, source: SourceWeights) -> TransferReport:
     # Keys are partial: what found nothing keeps its value.
     model.load_state_dict(taken.state, strict=False)
     unused = tuple(key for key in source.state if key not in taken.used)
-    return TransferReport(tuple(taken.transfers), unused, head_taken)
+    notes = other_activations(model, source, {**partners, own_head: given_head})
+    return TransferReport(tuple(taken.transfers), unused, head_taken, notes)
 
 
 def _take_rows(taken: _Taken, own: Rows, given: Rows, partners: Mapping[int, int]) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from files.classes import Classes
 from models import Detector, build_model
+from models.errors import WeightsError
+from models.weights.load import load_detector
 from models.weights.report import Outcome, TransferReport
 from models.weights.source import SourceWeights, load_source
 from models.weights.transfer import transfer_weights
@@ -90,9 +93,9 @@ def test_the_head_takes_classes_over_by_name(tmp_path: Path) -> None:
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="shared/weights/yolov5n.pt is not here")
 def test_a_yolov5_checkpoint_starts_an_anchor_free_v5() -> None:
     source = load_source(WEIGHTS)
-    yaml = {key: value for key, value in (source.yaml or {}).items() if key != "anchors"}
-    yaml["head"] = [*yaml["head"][:-1], [[17, 20, 23], 1, "Detect", ["nc"]]]
-    model, report = _take(yaml, source, ["person", "cat", "dog"])
+    cfg = {key: value for key, value in (source.yaml or {}).items() if key != "anchors"}
+    cfg["head"] = [*cfg["head"][:-1], [[17, 20, 23], 1, "Detect", ["nc"]]]
+    model, report = _take(cfg, source, ["person", "cat", "dog"])
     assert _rows(report, Outcome.LEFT) == {"the checkpoint's head is of another kind": {24}}
     assert len(report.keys(Outcome.TAKEN)) == 342
     assert not report.head_taken
@@ -102,3 +105,33 @@ def test_a_yolov5_checkpoint_starts_an_anchor_free_v5() -> None:
     trained = SourceWeights(model.state_dict(), "test", model.yaml, model.classes)
     _, report = _take("yolov5n.yaml", trained, ["person", "cat", "dog"])
     assert _rows(report, Outcome.LEFT) == {"the checkpoint's head has other levels or anchors": {24}}
+
+
+@pytest.mark.parametrize("text", ["nn.LeakyReLU(0.1)", "nn.Identity()"])
+def test_another_activation_is_said_and_does_not_detect(text: str, tmp_path: Path) -> None:
+    model, classes = build_model(files.TINY), files.Classes()
+    if text == "nn.Identity()":  # in one block, as in SPPF of some releases
+        model.get_submodule("model.4.cv1").act = torch.nn.Identity()
+    else:
+        files.set_activations(model, text)
+    twin = files.mirrored(model, classes, "DetectionModel")
+    path = classes.save(files.stripped(files.described(twin, files.TINY, ["cat", "dog"])), tmp_path / "a.pt")
+    cfg = tmp_path / "plain.yaml"
+    cfg.write_text(yaml.safe_dump(files.TINY, default_flow_style=None))
+    _, report = _take(str(cfg), load_source(path), ["cat", "dog"])
+    note = "row 4 has SiLU() at cv1.act where the checkpoint was trained with nn.Identity()"
+    if text != "nn.Identity()":
+        note = (
+            "the checkpoint was trained with nn.LeakyReLU(0.1), and this network has nn.SiLU(), so it computes "
+            "something else; write 'activation: nn.LeakyReLU(0.1)' into its YAML"
+        )
+    assert report.notes == (note,)
+    assert report.table().endswith(f"\n{note}")
+    with pytest.raises(WeightsError) as caught:
+        load_detector(path, cfg=str(cfg))
+    assert str(caught.value) == f"{path}: as {cfg} it would detect noise: {note}"
+    cfg.write_text(
+        yaml.safe_dump({**files.TINY, "activation": "LeakyReLU(0.1, inplace=True)"}, default_flow_style=None)
+    )
+    if text != "nn.Identity()":
+        assert load_detector(path, cfg=str(cfg)).names == ["cat", "dog"]
