@@ -1,9 +1,17 @@
-"""One rule for `--imgsz` in training, validation and detection: sides are rounded up to what the strides divide."""
+"""One rule for `--imgsz` in training, validation and detection: sides are rounded up to what the strides divide.
+
+And one for its upper end in training and validation: the network's input must fit into the memory.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
+
+from engine.errors import EngineError
+
+_BYTES_PER_PIXEL = 3 * 4  # three channels of float32
 
 log = logging.getLogger(__name__)
 
@@ -15,3 +23,29 @@ def fit_to_stride(imgsz: Sequence[int], stride: int) -> tuple[int, ...]:
         asked, used = (" ".join(map(str, sides)) for sides in (imgsz, fitting))
         log.warning("warning: --imgsz %s is not a multiple of the stride %d; %s is used", asked, stride, used)
     return fitting
+
+
+def check_input_memory(imgsz: int, batch_size: int, images: int) -> None:
+    """Refuses an input that alone is larger than the machine's memory: the system would kill the process without a word.
+
+    Args:
+        imgsz: side of the square input, px.
+        batch_size, images: a batch holds no more than there are.
+
+    Raises:
+        EngineError: it does not fit.
+    """
+    needed, there = min(batch_size, images) * imgsz**2 * _BYTES_PER_PIXEL, memory_bytes()
+    if there is not None and needed > there:
+        raise EngineError(
+            f"--imgsz {imgsz}: {min(batch_size, images)} images of that size fill {needed / 2**30:,.0f} GiB, and this "
+            f"machine has {there / 2**30:,.0f} GiB; choose a smaller --imgsz or --batch-size"
+        )
+
+
+def memory_bytes() -> int | None:
+    """The machine's memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None

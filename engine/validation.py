@@ -16,7 +16,7 @@ from engine.channels import require_colour
 from engine.device import Compute, precision_of, select_device
 from engine.errors import EngineError
 from engine.faults import faults_told
-from engine.input_size import fit_to_stride
+from engine.input_size import check_input_memory, fit_to_stride
 from engine.metrics.coco import CocoEvaluator, figures_table
 from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ValOptions
@@ -56,6 +56,7 @@ def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
     config = load_dataset_config(_data_yaml(options, detector))
     (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
     split = load_split(config, options, detector)
+    check_input_memory(imgsz, options.batch_size, len(split.records))
     for line in split.report.lines():
         log.info("%s: %s", options.task, line)
     if not split.report.objects:

@@ -15,7 +15,7 @@ from data.demo import ensure_demo_dataset
 from data.errors import DataError
 from engine.device import Compute, select_device
 from engine.errors import EngineError
-from engine.input_size import fit_to_stride
+from engine.input_size import check_input_memory, fit_to_stride
 from engine.options import ResumeOptions, TrainOptions
 from engine.report.recorder import read_rows, write_yaml
 from engine.runs import OPTIONS, lock_run, reserve_run_dir
@@ -80,6 +80,7 @@ def _begun_within_budget(options: TrainOptions, held: ExitStack) -> Training:
     splits = load_splits(dataset, options, rules)
     model = build_detector(named.network, splits[0].classes)
     (imgsz,) = fit_to_stride((options.imgsz,), model.size_divisor)
+    check_input_memory(imgsz, options.batch_size, max(len(split.records) for split in splits))
     options = replace(options, imgsz=imgsz)
     taken = start_values(model, options, hyp, splits[0], named.pretrained)
     hyp = bind_hyperparameters(hyp, model.head, options)

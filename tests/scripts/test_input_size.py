@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 
 from engine.cli.run import run_cli
+from engine.cli.train import main as train
 from engine.cli.val import main as val
-from engine.input_size import fit_to_stride
+from engine.errors import EngineError
+from engine.input_size import check_input_memory, fit_to_stride
 from engine.options import TrainOptions
 from engine.training.saving import save_epoch
 from engine.training.start import prepare
@@ -43,7 +46,8 @@ def test_training_validation_and_detection_follow_it(
     write_squares(tmp_path, 5, batch_size=4)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CFG, default_flow_style=None))
     common = {"cfg": str(tmp_path / "tiny.yaml"), "data": str(tmp_path / "data.yaml"), "device": "cpu"}
-    training = prepare(TrainOptions(**common, imgsz=50, workers=0, project=str(tmp_path / "train")))
+    with ExitStack() as held:
+        training = prepare(TrainOptions(**common, imgsz=50, workers=0, project=str(tmp_path / "train")), held)
     assert training.options.imgsz == 64
     assert yaml.safe_load((training.folder / "opt.yaml").read_text())["imgsz"] == 64
     assert next(iter(training.data.train_loader)).images.shape[2:] == (64, 64)
@@ -54,7 +58,38 @@ def test_training_validation_and_detection_follow_it(
     flags = ["--weights", training.best, "--data", common["data"], "--imgsz", 40, "--workers", 0, "--device", "cpu"]
     assert run_cli(val, [str(flag) for flag in [*flags, "--project", tmp_path / "val"]]) == 0
     assert "--imgsz 40 is not a multiple of the stride 16; 48 is used" in caplog.text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.input_size.memory_bytes", lambda: 100)
+        assert run_cli(val, [str(flag) for flag in [*flags, "--project", tmp_path / "none"]]) == 2
+    assert not (tmp_path / "none").exists()
 
     caplog.clear()
     run(tmp_path, save(tmp_path / "a.png", draw((20, 20), (2, 2, 9, 9))), imgsz=(33,))
     assert "--imgsz 33 is not a multiple of the stride 32; 64 is used" in caplog.text
+
+
+@pytest.mark.parametrize(("imgsz", "batch_size", "fits"), [(640, 16, True), (640, 99, True), (1280, 16, False)])
+def test_an_input_that_no_memory_holds(
+    imgsz: int, batch_size: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty images of 640 px in float32 are 98,304,000 bytes: as much as there is."""
+    monkeypatch.setattr("engine.input_size.memory_bytes", lambda: 98_304_000)
+    if fits:
+        check_input_memory(imgsz, batch_size, images=20)
+        return
+    with pytest.raises(EngineError, match="--imgsz 1280: 16 images of that size fill 0 GiB, and"):
+        check_input_memory(imgsz, batch_size, images=20)
+
+
+def test_training_looks_at_the_memory(
+    tmp_path: Path, write_squares: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_squares(tmp_path, 3, batch_size=2)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CFG))
+    common = ["--data", str(tmp_path / "data.yaml"), "--imgsz", "65536", "--batch-size", "9999", "--device", "cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.input_size.memory_bytes", lambda: 2**34)
+        assert run_cli(train, ["--cfg", str(tmp_path / "tiny.yaml"), *common, "--project", str(tmp_path)]) == 2
+        assert (
+            "--imgsz 65536: 3 images of that size fill 144 GiB, and this machine has 16 GiB" in capsys.readouterr().err
+        )
