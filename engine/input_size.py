@@ -26,7 +26,7 @@ def fit_to_stride(imgsz: Sequence[int], stride: int) -> tuple[int, ...]:
 
 
 def check_input_memory(imgsz: int, batch_size: int, images: int) -> None:
-    """Refuses an input that alone is larger than the machine's memory: the system would kill the process without a word.
+    """Refuses an input that alone is larger than the memory: the system would kill the process without a word.
 
     Args:
         imgsz: side of the square input, px.
