@@ -46,17 +46,21 @@ class AreaAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises ValueError where the cells do not divide by the areas."""
-        n, dim, height, width = x.shape
+        height, width = x.shape[2:]
         if not torch.compiler.is_compiling() and height * width % self.area:
             raise ValueError(f"{height} x {width} cells do not divide into {self.area} equal areas")
         cells = self.qkv(x).flatten(2).transpose(1, 2).contiguous()  # (N, H W, 3 dim)
         # Areas stand beside images: nobody looks beyond either.
-        runs = cells.reshape(n * self.area, height * width // self.area, self.heads, -1)  # (N A, H W / A, heads, 3 c)
-        q, k, v = runs.transpose(1, 2).chunk(3, 3)  # (N A, heads, H W / A, c) each
+        runs = cells.unflatten(1, (self.area, -1)).flatten(0, 1)  # (N A, H W / A, 3 dim)
+        q, k, v = runs.unflatten(2, (self.heads, -1)).transpose(1, 2).chunk(3, 3)  # (N A, heads, H W / A, c) each
         y = scaled_dot_product_attention(q, k, v)  # (N A, heads, H W / A, c)
-        y, v = (each.transpose(1, 2).reshape(n, height * width, dim) for each in (y, v))  # (N, H W, dim) each
-        y, v = (each.transpose(1, 2).reshape(n, dim, height, width) for each in (y, v))  # (N, dim, H, W) each
-        return self.proj(y + self.pe(v))
+        return self.proj(self._as_map(y, height, width) + self.pe(self._as_map(v, height, width)))
+
+    def _as_map(self, per_head: Tensor, height: int, width: int) -> Tensor:
+        """`(N A, heads, H W / A, c)` to `(N, heads c, H, W)`."""
+        cells = per_head.transpose(1, 2).flatten(2)  # (N A, H W / A, dim)
+        cells = cells.unflatten(0, (-1, self.area)).flatten(1, 2)  # (N, H W, dim)
+        return cells.transpose(1, 2).unflatten(2, (height, width))
 
 
 @register(rule=keeping_rule)
