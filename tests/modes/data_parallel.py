@@ -55,7 +55,8 @@ def train(module: nn.Module, batches: list[Tensor]) -> list[dict[str, Tensor | N
     for batch in batches:
         optimiser.zero_grad()
         loss(module(batch)).backward()
-        steps.append({name.removeprefix("module."): copied(p.grad) for name, p in module.named_parameters()})
+        learned = ((name, p) for name, p in module.named_parameters() if p.requires_grad)
+        steps.append({name.removeprefix("module."): copied(p.grad) for name, p in learned})
         optimiser.step()
     return steps
 

@@ -7,14 +7,13 @@ has more than one. A compiled module makes that graph when it is needed; an expo
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-if TYPE_CHECKING:
-    from tests.modes.conftest import Subject
+from tests.modes.subjects import BLOCKS, Subject, learned
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 SIZES = [(2, 5, 6), (4, 9, 3), (3, 4, 7)]  # batch, height, width
@@ -44,7 +43,8 @@ def test_compiles_to_one_graph(main_subject: Subject, fused: bool, counter: Any,
             same(compiled(x), module(x))
             graphs.add(counter.frame_count)
         assert_no_further(graphs)
-        for size in [(1, 1, 1), (1, 1, 7)]:
+        # Another graph for torch each time, which for a whole detector takes half a minute.
+        for size in [(1, 1, 1), (1, 1, 7)] if main_subject in BLOCKS else []:
             x = main_subject.input(*size)
             same(compiled(x), module(x))
 
@@ -63,8 +63,9 @@ def test_trains_in_one_graph(main_subject: Subject, counter: Any, make: Any, sam
         ours.zero_grad()
         main_subject.loss(expected).backward()
         main_subject.loss(actual).backward()
-        for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
-            close(one.grad, other.grad, 1e-3)
+        wanted = learned(plain)
+        for name, parameter in learned(ours).items():
+            close(parameter.grad, wanted[name].grad, 1e-3)
         graphs.add(counter.frame_count)
     assert_no_further(graphs)
     for name, buffer in ours.named_buffers():
@@ -85,4 +86,4 @@ def test_exports_with_dynamic_batch_and_size(
         program = torch.export.export(module, (main_subject.input(*SIZES[0]),), dynamic_shapes=shapes)
         for size in [*SIZES, (1, 3, 3)]:
             x = main_subject.input(*size)
-            same(program.module()(x), reference(main_subject, x))
+            same(program.module()(x), reference(main_subject, x, fused))

@@ -14,7 +14,7 @@ import torch
 from tests.places import ROOT
 
 if TYPE_CHECKING:
-    from tests.modes.conftest import Subject
+    from tests.modes.subjects import Subject
 
 SCRIPT = Path(__file__).with_name("data_parallel.py")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from tests.modes.conftest import Subject
+from tests.modes.subjects import Subject, learned
 
 FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="float16 autocast needs a CUDA device")
@@ -22,7 +21,7 @@ def memory_format(request: pytest.FixtureRequest) -> torch.memory_format:
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
-    found = {name: parameter.grad for name, parameter in module.named_parameters()}
+    found = {name: parameter.grad for name, parameter in learned(module).items()}
     assert [name for name, gradient in found.items() if gradient is None] == []
     return found
 
@@ -55,7 +54,7 @@ def test_evaluation_in_either_layout(
     x = subject.input(2, 5, 6)
     with torch.no_grad():
         y = make(subject, fused).to(memory_format=memory_format)(x.to(memory_format=memory_format))
-    same(y, reference(subject, x))
+    same(y, reference(subject, x, fused))
     if isinstance(y, Tensor):
         assert y.is_contiguous(memory_format=memory_format)
 
@@ -122,7 +121,7 @@ def test_bfloat16_autocast(
 
 def test_bfloat16_autocast_of_the_inference_form(subject: Subject, make: Any, reference: Any, same: Any) -> None:
     x = subject.input(2, 5, 6)
-    expected = reference(subject, x)
+    expected = reference(subject, x, fused=True)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         same(make(subject, fused=True)(x), expected, 5e-2)
 
@@ -145,7 +144,7 @@ def test_float16_autocast_on_cuda(
 @needs_cuda
 def test_float16_autocast_of_the_inference_form_on_cuda(subject: Subject, make: Any, reference: Any, same: Any) -> None:
     x = subject.input(2, 5, 6)
-    expected = reference(subject, x)
+    expected = reference(subject, x, fused=True)
     with torch.no_grad(), torch.autocast("cuda", torch.float16):
         y = make(subject, fused=True).cuda()(x.cuda())
     same([tensor.cpu() for tensor in subject.tensors(y)], subject.tensors(expected), 2e-2)

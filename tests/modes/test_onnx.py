@@ -10,7 +10,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from tests.modes.conftest import Subject
+    from tests.modes.subjects import Subject
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 pytestmark = [
@@ -51,4 +51,4 @@ def test_onnx_runtime_equals_torch(main_subject: Subject, fused: bool, make: Any
     for size in SIZES:
         x = main_subject.input(*size)
         decoded_or_y, *logits = (torch.from_numpy(np.asarray(y)) for y in session.run(None, {"images": x.numpy()}))
-        same((decoded_or_y, logits) if logits else decoded_or_y, reference(main_subject, x))
+        same((decoded_or_y, logits) if logits else decoded_or_y, reference(main_subject, x, fused))

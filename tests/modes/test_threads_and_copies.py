@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-if TYPE_CHECKING:
-    from tests.modes.conftest import Subject
+from tests.modes.subjects import Subject, fuse, learned
 
 COPIERS = {"deepcopy": copy.deepcopy, "pickle": lambda module: pickle.loads(pickle.dumps(module))}  # noqa: S301
 
@@ -38,7 +37,7 @@ def test_two_threads_take_the_gradient_of_one_module(subject: Subject, make: Any
     inputs = [subject.input(1, 4 + index, 5, seed=index) for index in range(2)]
 
     def run(x: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(subject.loss(module(x)), list(module.parameters()))
+        return torch.autograd.grad(subject.loss(module(x)), list(learned(module).values()))
 
     expected = [run(x) for x in inputs]
     with ThreadPoolExecutor(2) as threads:
@@ -66,10 +65,10 @@ def test_a_copy_can_be_fused_and_trained(subject: Subject, copier: Any, make: An
     module = make(subject)
     x = subject.input(2, 4, 5)
     with torch.no_grad():
-        same(copier(module).fuse()(x), reference(subject, x))
+        same(fuse(copier(module))(x), reference(subject, x, fused=True))
     twin = copier(module).train()
     subject.loss(twin(x)).backward()
-    assert all(parameter.grad is not None for parameter in twin.parameters())
+    assert all(parameter.grad is not None for parameter in learned(twin).values())
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
