@@ -156,7 +156,8 @@ class A2C2f(nn.Module):
         for block in self.m:
             pieces.append(block(pieces[-1]))
         y = self.cv2(torch.cat(pieces, 1))  # (N, (1 + n) h, H, W) to (N, c2, H, W)
-        return y if self.gamma is None else x + self.gamma[:, None, None] * y
+        # In half precision the sum is to stay so: a float32 factor would make it float32.
+        return y if self.gamma is None else x + self.gamma.to(y.dtype)[:, None, None] * y
 
 
 def _check_attention(c1: int, c2: int, hidden: int, residual: bool, conv: ConvClass) -> None:

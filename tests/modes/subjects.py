@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from models import build_model
-from models.blocks.area_attention import A2C2f
+from models.blocks.area_attention import A2C2f, ABlock
+from models.blocks.attention import PSABlock
 from models.blocks.c2f import C2f, C3k2
 from models.blocks.cib import C2fCIB
+from models.blocks.conv import Conv
 from models.blocks.saconv import SAConv2d
 from models.blocks.spconv import SPConv
 
@@ -42,10 +44,10 @@ ANCHOR_BASED = {
 ANCHOR_FREE = {
     "nc": 2,
     "backbone": [
-        [-1, 1, "Conv", [64, 3, 2]],
-        [-1, 1, "A2C2f", [64, True, 4, True, 1.2]],
+        [-1, 1, "Conv", [8, 3, 2]],
+        [-1, 1, "C3k2", [8]],
         [-1, 1, "Conv", [16, 3, 2]],
-        [-1, 1, "C2PSA", [16]],
+        [-1, 1, "C2f", [16, True]],
     ],
     "head": [[[3, 1], 1, "AnchorFreeDetect", ["nc"]]],
 }
@@ -117,6 +119,11 @@ def saconv(name: str, *args: Any, cell: int = 1, **kwargs: Any) -> Subject:
     return Subject(name, SAConv2d, (8, 12, *args), kwargs, cell=cell)
 
 
+def after_convolution(block: type[nn.Module], channels: int, *args: Any) -> nn.Module:
+    """A block that adds its input, behind a convolution as in a network: so that this is in half precision too."""
+    return nn.Sequential(Conv(channels, channels), block(channels, *args))
+
+
 BLOCKS = [
     saconv("saconv", 3),
     saconv("saconv_dilated", 3, 2, g=2, d=2),
@@ -124,6 +131,8 @@ BLOCKS = [
     saconv("saconv_deform_dilated", 3, 2, g=2, d=2, use_deform=True),
     Subject("spconv", SPConv, (8, 12, 3, 1)),
     Subject("spconv_stride", SPConv, (8, 12, 3, 2)),
+    Subject("attention", after_convolution, (PSABlock, 8, 0.5, 2), spread=0.05),
+    Subject("area_attention", after_convolution, (ABlock, 8, 2, 1.2, 4), cell=2, spread=0.05),
 ]
 # Where nothing has to be compiled, these come on top.
 FURTHER_BLOCKS = [
@@ -134,7 +143,7 @@ FURTHER_BLOCKS = [
     Subject("c2f_saconv", C2f, (8, 12, 2, True), {"conv": SAConv2d, "use_deform": True}, spread=0.05),
     Subject("c2f_cib", C2fCIB, (8, 12, 1, True, True), {"conv": SAConv2d}),
     Subject("c3k2_attention", C3k2, (8, 16, 1, True, 0.5, True)),
-    Subject("area_attention", A2C2f, (8, 64, 1, True, 4), cell=2),
+    Subject("a2c2f", A2C2f, (8, 64, 1, True, 4), cell=2),
 ]
 
 

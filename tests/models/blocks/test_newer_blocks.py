@@ -95,6 +95,7 @@ def test_an_area_that_does_not_divide_is_named() -> None:
 @pytest.mark.parametrize("gain", [1, 30])
 def test_attention_in_float16_is_near(gain: float, randomise: Any) -> None:
     """Also where products of queries and keys are beyond the largest number of float16 before they are scaled."""
+    torch.manual_seed(0)
     for block, key in ((Attention(64, 1), 32), (AreaAttention(64, 1), 64)):
         randomise(block).eval()
         x = 4 * wide(64)
@@ -105,7 +106,7 @@ def test_attention_in_float16_is_near(gain: float, randomise: Any) -> None:
             assert gain == 1 or float((q.transpose(1, 2) @ k).abs().max()) > torch.finfo(torch.float16).max
             y = block.half()(x.half()).float()
         assert bool(y.isfinite().all())
-        assert float((y - expected).abs().max()) < 0.1 * float(expected.abs().max())
+        assert float((y - expected).abs().mean()) < 0.02 * float(expected.abs().mean())
 
 
 # Formulas
@@ -240,6 +241,11 @@ def test_a2c2f(close: Any) -> None:
     assert plain.gamma is None
     assert kinds(plain) == [C3k] * 2
     assert plain.m[0].m[1].cv2.conv.groups == 2
+
+
+def test_a_residual_a2c2f_stays_in_half_precision() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert A2C2f(64, 64, residual=True)(wide(64).bfloat16()).dtype is torch.bfloat16
 
 
 def test_area_attention_starts_small() -> None:
