@@ -23,7 +23,7 @@ def expanded(name: str | os.PathLike[str]) -> Path:
     """The path with `~` as the home folder; as it is where there is no such user."""
     try:
         return Path(name).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # no such user, or no name of one
         return Path(name)
 
 

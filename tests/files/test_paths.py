@@ -13,7 +13,8 @@ from files.paths import exists, expanded, find, is_file, is_folder, shown, unquo
 def test_an_unknown_user_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded("~/a") == tmp_path / "a"
-    assert expanded("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")
+    for name in ("~nobody-of-that-name/a", "~\0"):
+        assert expanded(name) == Path(name)
 
 
 def test_what_a_text_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
