@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from os.path import normpath
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from data.coco.tables import CocoTables
 from data.errors import DataError
@@ -69,8 +69,8 @@ def readings(name: str) -> Iterator[str]:
     yield slashed
     path = slashed
     if _URL.match(path) or path.startswith(_LOCAL_FILES):
-        address = urlsplit(path)
-        path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
+        address, _, query = path.partition("#")[0].partition("?")
+        path = parse_qs(query).get("d", [unquote(address)])[0]
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     yield from ("/".join(parts[start:]) for start in range(len(parts)))
     if parts and _UPLOADED.match(parts[-1]):

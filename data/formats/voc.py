@@ -25,6 +25,8 @@ from files.words import count
 
 _MOST_BYTES = 1 << 24
 """Of one XML."""
+_MOST_SIDE = 1 << 31
+"""Pixels; no picture has so many, so one that states it states nothing."""
 _NO_BOX = (math.nan, math.nan, math.nan, math.nan)
 
 
@@ -212,7 +214,7 @@ def _size(size: ET.Element | None) -> tuple[int, int]:
         width, height = (int(float(_text(size, side))) for side in ("width", "height"))
     except (ValueError, OverflowError):
         return 0, 0
-    return (width, height) if width > 0 and height > 0 else (0, 0)
+    return (width, height) if 0 < width < _MOST_SIDE and 0 < height < _MOST_SIDE else (0, 0)
 
 
 def _object(item: ET.Element, number: int) -> _Object:

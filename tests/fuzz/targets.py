@@ -2,6 +2,8 @@
 
     python -m tests.fuzz model         for ever, or with -max_total_time=300 for five minutes
     python -m tests.fuzz coco
+    python -m tests.fuzz yolo
+    python -m tests.fuzz voc
     python -m tests.fuzz checkpoint
 
 It needs atheris (`pip install atheris`), which nothing else does. Its own flags follow the target's name. The seeds are
@@ -13,7 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from data.coco.records import load_coco
+import cv2
+import numpy as np
+
+from data.coco.records import load_coco, load_split
+from data.formats.voc import VocFolder
+from data.formats.yolo import YoloSource
 from files.errors import InputError
 from models import build_model
 from models.weights.load import load_detector
@@ -35,6 +42,27 @@ def coco(folder: Path, content: bytes) -> None:
     load_coco(file, folder, cache=False)
 
 
+def yolo(folder: Path, content: bytes) -> None:
+    """The reader of labels in YOLO's format."""
+    file = _beside_a_picture(folder, "a.txt")
+    file.write_bytes(content)
+    load_split(YoloSource((folder / "set",), folder, ("cat", "dog")), cache=False)
+
+
+def voc(folder: Path, content: bytes) -> None:
+    """The reader of Pascal VOC's XML."""
+    file = _beside_a_picture(folder, "a.xml")
+    file.write_bytes(content)
+    load_split(VocFolder(folder / "set", folder / "set", None, ()), cache=False)
+
+
+def _beside_a_picture(folder: Path, name: str) -> Path:
+    (folder / "set").mkdir(exist_ok=True)
+    if not (folder / "set" / "a.png").exists():
+        cv2.imwrite(str(folder / "set" / "a.png"), np.zeros((20, 40, 3), np.uint8))
+    return folder / "set" / name
+
+
 def checkpoint(folder: Path, content: bytes) -> None:
     """The reader of checkpoints."""
     file = folder / "weights.pt"
@@ -42,7 +70,13 @@ def checkpoint(folder: Path, content: bytes) -> None:
     load_detector(file)
 
 
-TARGETS: dict[str, Callable[[Path, bytes], None]] = {"model": model, "coco": coco, "checkpoint": checkpoint}
+TARGETS: dict[str, Callable[[Path, bytes], None]] = {
+    "model": model,
+    "coco": coco,
+    "yolo": yolo,
+    "voc": voc,
+    "checkpoint": checkpoint,
+}
 
 
 def feed(name: str, folder: Path, content: bytes) -> None:

@@ -273,9 +273,42 @@ _YOLO = "tests/data/formats/test_yolo.py"
 _IGNORE = "tests/data/test_ignore.py"
 _MOVES = "tests/data/augment/test_regions.py"
 
+_VOC = "tests/data/formats/test_voc.py"
 _CONVERT = "tests/data/test_convert.py"
 
 _FORMATS = (
+    *cut(
+        "data/formats/voc.py",
+        f"{_VOC}::test_a_data_set_in_vocs_format",
+        ("(left - 1, top - 1, right - left + 1, bottom - top + 1)", "(left, top, right - left, bottom - top)"),
+        ("ignored=[item.difficult for _, item in rows]", "ignored=None"),
+    ),
+    *cut(
+        "data/formats/voc.py",
+        f"{_VOC}::test_which_picture_an_xml_belongs_to",
+        ("candidates = same_name or near", "candidates = near or same_name"),
+    ),
+    *cut(
+        "data/formats/voc.py",
+        f"{_VOC}::test_xml_that_is_refused",
+        ("ET.XMLParser(target=_PlainTree())", "ET.XMLParser()"),
+    ),
+    *cut(
+        "data/formats/yolo.py",
+        f"{_YOLO}::test_a_link_to_a_folder_of_pictures",
+        ("Path(normpath(root / (find(path, root) or expanded(path))))", "(root / path).resolve()"),
+    ),
+    *cut(
+        "data/config.py",
+        "tests/data/test_config.py::test_mistakes_are_one_line",
+        ("config.names is None and any(part.needs_names for part in parts)", "False"),
+        ("config.nc not in (None, len(config.names))", "False"),
+    ),
+    *cut(
+        "engine/training/same_data.py",
+        f"{_IGNORE}::test_a_training_knows_its_data_by_them_too",
+        ("record.crowd, record.regions_xyxy)", "record.crowd)"),
+    ),
     *cut(
         "data/convert/yolo.py",
         f"{_CONVERT}::test_to_yolo_and_back",

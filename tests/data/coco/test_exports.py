@@ -94,6 +94,7 @@ def test_what_cvat_exports(tmp_path: Path) -> None:
         ("/data/local-files/?d=photos/deep/x%20y.png", "deep/x y.png"),
         ("http://host:8080/data/a/x%20y.png?token=1#2", "x y.png"),
         ("s3://bucket/photos/x y.png", "photos/x y.png"),
+        ("http://[::1/photos/x y.png", "photos/x y.png"),
         ("C:\\photos\\x y.png", "x y.png"),
     ],
 )

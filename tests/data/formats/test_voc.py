@@ -136,7 +136,7 @@ def test_boxes_are_cleaned_as_those_of_coco(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("size", ["0 0", "x 20", "40", "inf nan", "-1 -1"])
+@pytest.mark.parametrize("size", ["0 0", "x 20", "40", "inf nan", "-1 -1", "99999999999999999999 20"])
 def test_a_size_of_no_use_is_that_of_the_file(tmp_path: Path, size: str) -> None:
     picture(tmp_path / "JPEGImages/1.jpg", 40, 20)
     sides = zip(("width", "height"), size.split(), strict=False)
