@@ -60,7 +60,6 @@ def test_the_table_says_the_share_of_a_step() -> None:
     assert "25.0 %" in lines[3]
 
 
-@pytest.mark.slow
 def test_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "loss.json"
     flags = ["--imgsz", 64, "--boxes", 5, "--train-batch-size", 1, "--rounds", 1, "--device", "cpu", "--json", file]

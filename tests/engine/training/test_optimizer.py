@@ -12,10 +12,14 @@ import torch
 from torch import nn
 
 from engine.errors import EngineError
+from engine.training.ema import build_ema
 from engine.training.hyperparameters import TrainingHyperparameters
 from engine.training.optimizer import build_optimizer, clip_gradients, groups_as_plain, new_groups, stored_groups
 from engine.training.rules import Rules
 from engine.training.schedule import Schedule
+from engine.training.setup import freeze_rows
+from models import build_model
+from models.losses.targets import Targets
 from models.weights.report import Outcome, Transfer, TransferReport
 from tests.engine.training.small import small_model
 
@@ -175,3 +179,36 @@ def test_sgd_looks_ahead() -> None:
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     assert -model.weight.item() == pytest.approx(HYP.lr0 * (1 + HYP.momentum), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_the_fixed_kernel_of_distances_takes_no_part(name: str) -> None:
+    """It is a parameter, since checkpoints count it as one, but nothing moves it, and its average is itself."""
+    rows = [[-1, 1, "Conv", [8, 3, 2]], [-1, 2, "C2f", [8, True], {"conv": "SAConv2d"}], [-1, 1, "Conv", [8, 3, 2]]]
+    head = [[[1, 2], 1, "AnchorFreeDetect", ["nc"], {"end2end": True}]]
+    model = build_model({"nc": 2, "backbone": rows, "head": head})
+    groups = new_groups(model, name, Rules.current(), None)
+    named = [each for group in groups for each in group.names]
+    everything = {each for each, _ in model.named_parameters()}
+    assert set(named) == everything - {"model.3.dfl.conv.weight"}
+    assert len(named) == len(set(named))
+    by_name = {each: group for group in groups for each in group.names}
+    assert by_name["model.3.one2one_cv3.1.2.bias"].is_bias
+    assert by_name["model.3.cv2.0.2.weight"].decayed
+    assert by_name["model.1.m.1.cv2.weight_diff"].rate_factor == 0.1
+    freeze_rows(model, (0, 1, 2))
+    frozen = {each for group in new_groups(model, name, Rules.current(), None) for each in group.names}
+    assert frozen == {each for each in named if each.startswith("model.3.")}
+
+    optimizer = build_optimizer(model, groups, name, HYP, 0.1)
+    average = build_ema(model, 10)
+    criterion = model.head.criterion(model.head.hyperparameters().model_dump())
+    targets = Targets.of_boxes(torch.tensor([[0, 1, 0.5, 0.5, 0.5, 0.5]]), (32, 32))
+    model.requires_grad_(True).head.dfl.requires_grad_(False)
+    for _ in range(3):
+        torch.stack(list(criterion(model(torch.rand(2, 3, 32, 32)), targets, 0.5).values())).sum().backward()
+        optimizer.step()
+        average.update_parameters(model)
+    for detector in (model, average.module):
+        assert detector.head.flaw() == ""
+    assert not torch.equal(average.module.state_dict()["model.0.conv.weight"], model.model[0].conv.weight)
