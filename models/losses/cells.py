@@ -103,17 +103,16 @@ class Grid:
 
 @lru_cache(maxsize=32)  # rectangular batches have several shapes
 def _grid(shapes: tuple[Shape, ...], strides: tuple[float, ...], device: torch.device) -> Grid:
-    with torch.inference_mode(False):  # it may be made in a validation and is then used in training
-        counts = [height * width for height, width in shapes]
-        return Grid(
-            strides=strides,
-            cells=Cells.of_maps(shapes, strides, torch.empty(0, device=device)),
-            count=sum(counts),
-            stride=torch.tensor(strides, device=device)[:, None, None],
-            size=torch.tensor([(float(width), float(height)) for height, width in shapes], device=device),
-            step=torch.tensor([(1, width) for _, width in shapes], device=device),
-            before=torch.tensor([sum(counts[:level]) for level in range(len(counts))], device=device),
-        )
+    counts = [height * width for height, width in shapes]
+    return Grid(
+        strides=strides,
+        cells=Cells.of_maps(shapes, strides, torch.empty(0, device=device)),
+        count=sum(counts),
+        stride=torch.tensor(strides, device=device)[:, None, None],
+        size=torch.tensor([(float(width), float(height)) for height, width in shapes], device=device),
+        step=torch.tensor([(1, width) for _, width in shapes], device=device),
+        before=torch.tensor([sum(counts[:level]) for level in range(len(counts))], device=device),
+    )
 
 
 @dataclass(frozen=True, eq=False)

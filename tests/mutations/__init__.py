@@ -5,12 +5,24 @@ When code moves, its entries move with it: tests/test_mutations.py refuses an en
 
 from __future__ import annotations
 
-from tests.mutations import data, dialect, evaluation, faults, limits, network, outputs, sources, training
+from tests.mutations import (
+    anchor_free,
+    data,
+    dialect,
+    evaluation,
+    faults,
+    limits,
+    network,
+    outputs,
+    sources,
+    training,
+)
 from tests.mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
     *training.MUTATIONS,
     *network.MUTATIONS,
+    *anchor_free.MUTATIONS,
     *dialect.MUTATIONS,
     *limits.MUTATIONS,
     *data.MUTATIONS,

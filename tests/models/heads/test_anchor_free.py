@@ -255,6 +255,15 @@ def test_a_branch_comes_along_up_to_the_first_other_layer() -> None:
     assert not taken.knows_classes
 
 
+def test_nothing_after_a_layer_that_differs_comes_along() -> None:
+    """Its shape may fit: it would be the answer to another question."""
+    given, own = AnchorFreeDetect(3, (16, 32, 64)), AnchorFreeDetect(3, (16, 48, 64))
+    taken = own.take_over(given.state_dict(), NAMES, NAMES)
+    left = {key.rpartition(".")[0] for key in own.state_dict().keys() - taken.entries.keys()}
+    assert all(key.startswith(("cv2.1.", "cv3.1.")) for key in left)
+    assert {"cv2.1.1.conv", "cv2.1.2", "cv3.1.1.conv", "cv3.1.2"} <= left
+
+
 def test_a_changed_kernel_of_distances_stays_out() -> None:
     given, own = head_of(), head_of()
     given.dfl.conv.weight.data += 1

@@ -38,9 +38,12 @@ def total(losses: dict[str, Tensor]) -> Tensor:
 def test_the_second_pair_takes_over_in_the_course_of_the_training(progress: float, share: float) -> None:
     head = head_of(end2end=True, reg_max=1)
     logits, targets = logits_of(head), Targets.of_boxes(BOXES, INPUT)
+    for level in logits:
+        level[:, :4] += 1.5  # boxes of some size
     criterion = head.criterion(GAINS)
     many, one = criterion.pair_losses(logits[:3], targets, MANY), criterion.pair_losses(logits[3:], targets, ONE)
     assert not torch.isclose(total(many), total(one), rtol=0.01)
+    assert not torch.isclose(total(criterion.pair_losses(logits[3:], targets, MANY)), total(one), rtol=0.01)
     found = criterion(logits, targets, progress)
     assert list(found) == ["box", "cls", "dfl"]
     for name, value in found.items():
@@ -150,6 +153,36 @@ def test_levels_may_come_in_any_order() -> None:
     found = turned.criterion(GAINS)([logits[2], logits[0], logits[1]], targets, 0.0)
     for name in expected:
         torch.testing.assert_close(found[name], expected[name])
+
+
+def test_a_perfect_prediction_answers_for_its_box() -> None:
+    """Its trade-off in complete IoU would be 0 / 0."""
+    head = head_of(reg_max=1)
+    logits = logits_of(head, images=1)
+    logits[1][0, :4, 1, 2] = 1.0  # distances in cells of 16 px about (40, 24)
+    for level in logits:
+        level.requires_grad_()
+    box = torch.tensor([[0, 1, 40 / 128, 24 / 64, 32 / 128, 32 / 64]])  # exact in a power of two
+    losses = head.criterion(GAINS)(logits, Targets.of_boxes(box, (64, 128)), 0.0)
+    gradients = torch.autograd.grad(total(losses), logits)
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert gradients[1][0, 4 + 1, 1, 2] < 0, "its score is to rise"
+
+
+def test_a_validation_may_come_first() -> None:
+    """What a loss keeps for later steps can be differentiated, wherever it was made."""
+    head = AnchorFreeDetect(3, (16, 16))
+    head.set_stride(torch.tensor([24.0, 48.0]))  # of which nothing was kept before
+    logits = [torch.randn(1, 67, 5, 7), torch.randn(1, 67, 3, 4)]
+    targets = Targets.of_boxes(torch.tensor([[0, 1, 0.5, 0.5, 0.6, 0.6]]), (120, 168))
+    criterion = head.criterion(GAINS)
+    with torch.inference_mode():
+        measured = criterion(logits, targets, 0.0)
+    losses = criterion([level.requires_grad_() for level in logits], targets, 0.0)
+    total(losses).backward()
+    assert {name: value.item() for name, value in measured.items()} == {
+        name: value.item() for name, value in losses.items()
+    }
 
 
 # Regions to ignore
