@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -25,6 +26,7 @@ from files.locks import is_locked, lock
 _TEMPORARY = ".tmp"
 LEFTOVER_AGE_S = 24 * 3600
 """Seconds after which a temporary file belongs to no process that still runs, where there are no locks to tell."""
+_TEMPORARY_NAME = re.compile(rf"\..*\.[0-9a-f]{{1,12}}{re.escape(_TEMPORARY)}(\..*)?", re.DOTALL)
 _MAX_STEM = 40  # bytes of the name that the temporary one repeats: names may be no longer than 255 (on some disks 143)
 
 
@@ -155,7 +157,9 @@ def remove_leftovers(folder: Path, older_than_s: float = 0) -> None:
         older_than_s: where there are no locks: seconds since their last change; in a folder that several processes
             share, younger ones may be in the making.
     """
-    for entry in folder.glob(f".*.*{_TEMPORARY}*"):
+    for entry in folder.glob(f".*{_TEMPORARY}*"):
+        if not _TEMPORARY_NAME.fullmatch(entry.name):
+            continue
         with suppress(OSError):
             held = is_locked(entry)
             if held or (held is None and time.time() - entry.stat().st_mtime < older_than_s):

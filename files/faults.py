@@ -28,6 +28,8 @@ _REASONS = {
 _WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """What only a write meets: without a file's name, it is that of the file that is being written."""
 
+_NAMES = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EILSEQ})
+
 
 class OutputError(InputError, OSError):
     """A file cannot be written. What was there before is still there, and nothing half-written is left.
@@ -42,6 +44,11 @@ class OutputError(InputError, OSError):
     def __init__(self, path: str | Path, cause: OSError) -> None:
         super().__init__(f"{printable(str(path))}: cannot be written: {_why(Path(path), cause)}")
         self.errno, self.strerror, self.filename = cause.errno, cause.strerror, str(path)
+
+    @property
+    def is_about_its_name(self) -> bool:
+        """Whether only this file cannot be written, because of its name: others can."""
+        return self.errno in _NAMES
 
     def __str__(self) -> str:
         return str(self.args[0])

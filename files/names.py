@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
+
+from files.printable import encodable
 
 _LONGEST = 255
 """Bytes of a name, where the disk does not say."""
 _DIGITS = 8  # of the hash in a name that was shortened
-_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udbff\udc00-\udc7f\udd00-\udfff]+')
-"""What some systems do not take. Bytes that are not UTF-8 (\\udc80 to \\udcff) stay: they name a file that is there."""
+_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]+')  # what some systems do not take
 
 
 def safe_name(text: str) -> str:
-    """A text as one component of a path."""
-    return _UNFIT.sub("_", text).strip(" .") or "_"
+    """A text as one component of a path. Letters that names of files here cannot have are written as `_u6c49`."""
+    return _UNFIT.sub("_", _encodable(text)).strip(" .") or "_"
 
 
 def fitting_name(folder: Path, stem: str, tail: str = "") -> str:
@@ -35,6 +37,14 @@ def fitting_name(folder: Path, stem: str, tail: str = "") -> str:
     digits = hashlib.blake2b(os.fsencode(stem), digest_size=_DIGITS // 2).hexdigest()
     room = longest - len(os.fsencode(tail)) - 1 - _DIGITS
     return f"{_beginning(stem, room)}~{digits}{tail}"
+
+
+def _encodable(text: str) -> str:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return encodable(text, sys.getfilesystemencoding())
+    return text
 
 
 def _beginning(text: str, most: int) -> str:

@@ -5,8 +5,8 @@ Everything is written to a temporary name first, so that what an earlier run wro
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -115,13 +115,27 @@ class DetectionWriter:
         if self._options.save_json:
             self._results += self._coco_results(frame, detections)
         if self._options.save_txt:
-            self._write_labels(make_folder(self.folder / "labels"), tail, frame, detections)
+            with self._remarked(frame.entry):
+                self._write_labels(self.folder / "labels", tail, frame, detections)
         if self._options.save_crop and len(detections):
-            self._write_crops(make_folder(self.folder / "crops"), tail, frame, detections)
+            with self._remarked(frame.entry):
+                self._write_crops(self.folder / "crops", tail, frame, detections)
         if not self._options.nosave:
-            self._write_annotated(self.folder, frame, annotated)
+            with self._remarked(frame.entry):
+                self._write_annotated(self.folder, frame, annotated)
+
+    @contextmanager
+    def _remarked(self, entry: int) -> Iterator[None]:
+        """What cannot be written for a reason of its own becomes a remark; a fault of the disk is raised."""
+        try:
+            yield
+        except InputError as error:
+            if isinstance(error, OutputError) and not error.is_about_its_name:
+                raise
+            self._remarks.append(Remark(entry, str(error), lost=True))
 
     def _write_labels(self, folder: Path, tail: str, frame: Frame, detections: Detections) -> None:
+        make_folder(folder)
         path = folder / fitting_name(folder, self._stems[frame.entry], f"{tail}.txt")
         if not len(detections):
             path.unlink(missing_ok=True)  # of an earlier run into the same folder
@@ -136,6 +150,7 @@ class DetectionWriter:
         write_text(path, "\n".join(lines) + "\n")
 
     def _write_crops(self, folder: Path, tail: str, frame: Frame, detections: Detections) -> None:
+        make_folder(folder)
         height, width = frame.image.shape[:2]
         name = f"{self._stems[frame.entry]}{tail}"
         for index, box in zip(detections.class_id.tolist(), detections.xyxy, strict=True):
@@ -144,17 +159,11 @@ class DetectionWriter:
             class_folder = make_folder(folder / fitting_name(folder, safe_name(self._classes.names[index])))
             unique = self._crop_names.setdefault(class_folder.name.casefold(), UniqueNames())
             path = class_folder / fitting_name(class_folder, unique(name), ".jpg")
-            self._write_picture(path, frame.entry, frame.image[y1:y2, x1:x2])
+            with self._remarked(frame.entry):
+                self._write_picture(path, frame.entry, frame.image[y1:y2, x1:x2])
 
     def _write_picture(self, path: Path, entry: int, image: np.ndarray) -> None:
-        try:
-            note = write_picture(path, image).note
-        except OutputError:
-            raise
-        except InputError as error:
-            self._remarks.append(Remark(entry, str(error), lost=True))
-            return
-        if note:
+        if note := write_picture(path, image).note:
             self._remarks.append(Remark(entry, note, lost=False))
 
     def _coco_results(self, frame: Frame, detections: Detections) -> list[dict[str, Any]]:
@@ -186,20 +195,14 @@ class DetectionWriter:
             # Video files come one after the other: when the next one begins, the last one is complete.
             if frame.kind == "video" and (fault := self._finish_videos()):
                 raise fault
+            self._videos[frame.entry] = None
             self._videos[frame.entry] = self._begin_video(folder, frame, annotated.shape[:2])
         video = self._videos[frame.entry]
         if video is not None:
             video.write(annotated)
 
-    def _begin_video(self, folder: Path, frame: Frame, image_hw: tuple[int, int]) -> VideoFile | None:
-        path = folder / fitting_name(folder, self._stems[frame.entry], ".mp4")
-        try:
-            video = VideoFile(path, frame.fps, image_hw)
-        except OutputError:
-            raise
-        except InputError as error:
-            self._remarks.append(Remark(frame.entry, str(error), lost=True))
-            return None
+    def _begin_video(self, folder: Path, frame: Frame, image_hw: tuple[int, int]) -> VideoFile:
+        video = VideoFile(folder / fitting_name(folder, self._stems[frame.entry], ".mp4"), frame.fps, image_hw)
         if video.note:
             self._remarks.append(Remark(frame.entry, video.note, lost=False))
         return video
@@ -212,9 +215,8 @@ class DetectionWriter:
 
     def _finish_video(self, entry: int, video: VideoFile) -> OutputError | None:
         try:
-            video.finish()
+            with self._remarked(entry):
+                video.finish()
         except OutputError as error:
             return error
-        except InputError as error:
-            self._remarks.append(Remark(entry, str(error), lost=True))
         return None

@@ -127,11 +127,11 @@ def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_killed_process(tmp_path: Path) -> None:
-    file, folder = tmp_path / ".a.1.tmp.pt", tmp_path / ".set.1.tmp"
+    file, folder = tmp_path / ".a.0123456789ab.tmp.pt", tmp_path / ".set.0123456789ab.tmp"
     file.write_text("")
     folder.mkdir()
     (folder / "x").write_text("")
-    kept = [tmp_path / name for name in ("a.pt", ".hidden", "x.tmp")]
+    kept = [tmp_path / name for name in ("a.pt", ".hidden", "x.tmp", ".of.somebody.tmp.pt", ".a.0123456789ab.pt")]
     for each in kept:
         each.write_text("")
     with atomic_path(tmp_path / "b.pt") as alive, atomic_folder(tmp_path / "c", Path.is_dir) as work:
@@ -145,7 +145,7 @@ def test_leftovers_of_a_killed_process(tmp_path: Path) -> None:
 
 def test_leftovers_where_there_are_no_locks_go_by_their_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "fcntl", None)
-    file = tmp_path / ".a.1.tmp.pt"
+    file = tmp_path / ".a.0123456789ab.tmp.pt"
     file.write_text("")
     remove_leftovers(tmp_path, older_than_s=60)
     assert file.exists()

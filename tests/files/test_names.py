@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ FOLDER = Path("/")
         ("a\x1b[2J\nb\x9bc", "a_[2J_b_c"),
         (" .. ", "_"),
         ("", "_"),
-        ("half \ud83d", "half _"),
+        ("half \ud83d", "half _ud83d"),
         ("bytes \udcff", "bytes \udcff"),
     ],
 )
@@ -50,6 +51,12 @@ def test_a_long_name_is_shortened_with_a_hash(tmp_path: Path, letter: str, tail:
         assert name.startswith(letter * 50)
         assert 255 - 4 <= len(os.fsencode(name)) <= 255
         assert fitting_name(tmp_path, stem, tail) == name
+
+
+def test_letters_that_names_here_cannot_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "latin-1")
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("latin-1", "surrogateescape"))
+    assert [safe_name(text) for text in ("größe", "汉", "字")] == ["größe", "_u6c49", "_u5b57"]
 
 
 def test_what_fits_stays() -> None:

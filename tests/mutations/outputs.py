@@ -82,10 +82,7 @@ MUTATIONS = (
     *cut(
         "engine/detect/output.py",
         f"{_OUTPUTS}::test_a_picture_that_cannot_be_encoded_takes_nothing_else_with_it",
-        (
-            "            self._remarks.append(Remark(entry, str(error), lost=True))\n            return\n",
-            "            raise\n",
-        ),
+        ("            self._remarks.append(Remark(entry, str(error), lost=True))\n", "            raise\n"),
     ),
     *cut(
         "engine/detect/output.py",

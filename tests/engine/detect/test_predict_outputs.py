@@ -257,3 +257,19 @@ def test_names_in_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert lines[0].startswith(f"image 1/1 {tmp_path}/in/a\\x1b[2J\\n\\xff.png: 1 red\\x1b[31m\\n, ")
     (entry,) = json.loads((tmp_path / "runs/exp/predictions.json").read_text())
     assert entry["file_name"] == "a\x1b[2J\n\udcff.png", "data keep the name"
+
+
+def test_a_name_that_is_taken_by_a_folder_takes_nothing_else_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, draw((256, 320), red=(32, 64, 96, 128)))
+    (tmp_path / "runs/exp/a.png/x").mkdir(parents=True)
+    (tmp_path / "runs/exp/labels/b.txt").mkdir(parents=True)
+    options = setup(tmp_path, tmp_path / "in", save_txt=True, save_json=True, exist_ok=True)
+    assert detect(options, ColourBackend()) == 1
+    assert tree(tmp_path / "runs/exp") == ["b.png", "labels/a.txt", "predictions.json"]
+    said = capsys.readouterr().err
+    assert f"error: {tmp_path / 'runs/exp/a.png'}: cannot be written: is a folder; remove it" in said
+    assert f"error: {tmp_path / 'runs/exp/labels/b.txt'}: cannot be written: is a folder; remove it" in said
+    assert "2 of 2 files could not be read or written" in said
