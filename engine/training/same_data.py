@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from data.coco.records import CocoSplit
@@ -25,7 +26,8 @@ def _contents(split: CocoSplit) -> dict[str, Any]:
     pictures, annotations = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
     boxes = 0
     for record in split.records:
-        pictures.update(f"{record.path.name}|{record.width}|{record.height}\n".encode(errors="surrogateescape"))
+        size = f"{record.width}|{record.height}|{_bytes_of(record.path)}"
+        pictures.update(f"{record.path.name}|{size}\n".encode(errors="surrogateescape"))
         annotations.update(len(record.labels).to_bytes(8, "little"))
         for array in (record.boxes_xyxy, record.labels, record.crowd, record.regions_xyxy):
             annotations.update(array.tobytes())
@@ -36,6 +38,13 @@ def _contents(split: CocoSplit) -> dict[str, Any]:
         "pictures": pictures.hexdigest(),
         "annotations": annotations.hexdigest(),
     }
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it has gone since the scan, which the loader will tell
+        return 0
 
 
 def differences(before: Contents, now: Contents) -> list[str]:

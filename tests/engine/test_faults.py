@@ -36,7 +36,7 @@ TOLD = [
         "the system starts no more processes (Resource",
     ),
     (MemoryError(), "no memory is left; use a smaller --batch-size or --imgsz, or fewer --workers"),
-    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), "no memory is left"),
+    (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), "no memory is left"),
 ]
 
 

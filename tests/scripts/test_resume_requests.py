@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
@@ -166,6 +168,16 @@ def test_another_data_set_is_refused_and_the_difference_named(
     assert f"{other / 'data.yaml'}: is not the data set that {last} began with ({difference}" in line
     assert line.endswith(f"; give that one, or start a new training with --weights {last}")
     assert (run / "opt.yaml").read_bytes() == before
+
+
+def test_a_picture_that_was_replaced_makes_it_another_data_set(
+    run: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    cv2.imwrite(str(other / "0.png"), np.zeros((64, 64, 3), np.uint8))
+    line = refusal(["--resume", run, "--data", other / "data.yaml"], capsys)
+    assert "(train has pictures of other names or sizes, or in another order; val has pictures" in line
 
 
 def test_a_data_set_that_changed_where_it_lies_is_told(
