@@ -26,7 +26,7 @@ _LEAST = 96  # pixels that a thumbnail shows at least along each side
 
 
 def draw_picture(axes: Axes, record: ImageRecord, names: Sequence[str], room_px: tuple[float, float]) -> None:
-    """A picture with its boxes in the colours of their classes; crowds are dashed.
+    """A picture with its boxes in the colours of their classes; crowds are dashed, regions to ignore hatched.
 
     Args:
         names: of the classes, drawable.
@@ -39,6 +39,8 @@ def draw_picture(axes: Axes, record: ImageRecord, names: Sequence[str], room_px:
     for (x1, y1, x2, y2), label, crowd in zip(boxes.tolist(), record.labels.tolist(), record.crowd, strict=True):
         line = "--" if crowd else "-"
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=_rgb(label), linestyle=line))
+    for x1, y1, x2, y2 in (record.regions_xyxy * ratio - 0.5).tolist():
+        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color="white", hatch="////", linewidth=0.5))
     if len(boxes) > _MOST_LABELS:
         return
     letter = _LETTER_PX * max(width / room_px[0], height / room_px[1])  # in pixels of the picture
