@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from files.command import CommandParser
-from files.exit_codes import ExitCode
+from files.exit_codes import ExitCode, table
 from files.terminal import terminal
 
 _USAGE = """\
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in ([], ["-h"], ["--help"]):
-        print(_USAGE, end="")
+        print(f"{_USAGE}\n{table()}")
         return ExitCode.DONE if arguments else ExitCode.BAD_INPUT
     convert = arguments[0] == "convert"
     work = _convert(arguments[1:]) if convert else _look(arguments)

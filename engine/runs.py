@@ -39,8 +39,7 @@ def next_run_dir(project: str | Path, name: str, exist_ok: bool = False) -> Path
             number += 1
             continue
         except OSError as error:
-            remedy = "a shorter --name" if error.errno == errno.ENAMETOOLONG else "another --project"
-            raise EngineError(f"{folder}: cannot be created ({error.strerror}); choose {remedy}") from None
+            raise _not_made(folder, error) from None
         if not os.access(folder, os.W_OK):
             raise EngineError(f"{folder}: cannot be written; choose another --project or change its permissions")
         remove_leftovers(folder, LEFTOVER_AGE_S)  # of a run that was killed
@@ -54,9 +53,10 @@ def reserve_run_dir(project: str | Path, name: str, exist_ok: bool, held: ExitSt
     the work begins. Nothing is made until the function is called.
 
     Raises:
-        EngineError: another run writes into the folder.
+        EngineError: another run writes into the folder, or it could not be made.
     """
     base = Path(project) / name
+    _check_place(base)
     if exist_ok and base.is_dir():
         lock_run(base, held)
         return lambda: next_run_dir(project, name, exist_ok=True)
@@ -67,6 +67,34 @@ def reserve_run_dir(project: str | Path, name: str, exist_ok: bool, held: ExitSt
         return folder
 
     return make
+
+
+def _check_place(folder: Path) -> None:
+    """Raises EngineError where a folder cannot be made, as far as that shows without making it."""
+    there = folder
+    while _missing(there) in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG) and there != there.parent:
+        there = there.parent
+    for part in folder.relative_to(there).parts:  # each on its own, since the system asks for the first folder first
+        if _missing(there / part) == errno.ENAMETOOLONG:
+            raise _not_made(folder, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
+    if not there.is_dir():
+        raise EngineError(f"{there}: is a file, not a folder; choose another --project or --name")
+    if not os.access(there, os.W_OK):
+        raise EngineError(f"{there}: cannot be written; choose another --project or change its permissions")
+
+
+def _missing(path: Path) -> int:
+    """The system's number of the reason why nothing can be found at a path; 0 where something is there."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno or errno.ENOENT
+    return 0
+
+
+def _not_made(folder: Path, error: OSError) -> EngineError:
+    remedy = "a shorter --name" if error.errno == errno.ENAMETOOLONG else "another --project"
+    return EngineError(f"{folder}: cannot be created ({error.strerror}); choose {remedy}")
 
 
 def lock_run(folder: Path, held: ExitStack) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from data.__main__ import main as data_main
 from engine.cli import detect, train, val
 from files.command import CommandParser
 from files.exit_codes import MEANINGS, ExitCode, table
@@ -67,6 +68,15 @@ def test_help_ends_with_the_exit_codes(main: object, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["--help"])  # type: ignore[operator]
     assert capsys.readouterr().out.endswith(f"\n{table()}\n")
+
+
+def test_so_does_that_of_the_commands_of_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert data_main(["--help"]) == 0
+    assert capsys.readouterr().out.endswith(f"\n{table()}\n")
+    for argv in (["my.yaml", "--help"], ["convert", "--help"]):
+        with pytest.raises(SystemExit):
+            data_main(argv)
+        assert capsys.readouterr().out.endswith(f"\n{table()}\n")
 
 
 def test_the_docs_have_the_same_table() -> None:
