@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.budget import current_budget
 from models.config.schema import ModelConfig
 from models.detector import BATCH_NORM_EPS
 from models.errors import WeightsError
+from models.weights.checks import check_kinds
 from models.weights.unpickling import StandIn, module_content
 
 # DataParallel; torch.compile; YOLOv5's AutoShape and DetectMultiBackend, whose attribute is called as the model's own.
@@ -80,9 +82,9 @@ def foreign_model(model: StandIn, content: Mapping[str, Any]) -> ForeignModel:
         content: the checkpoint, for what lies beside the model.
 
     Raises:
-        WeightsError: it is for another task than detection.
+        WeightsError: it is for another task than detection, or a tensor is none of plain real numbers.
         ValueError, KeyError: it is no model.
-        BudgetError: it has more modules than a model may have.
+        BudgetError: it has more modules or numbers than a model may have.
     """
     if type(model).__name__.endswith("Parallel"):
         model = model.get("_modules")["module"]
@@ -131,6 +133,8 @@ def _yaml(value: Any, state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     yaml = {key: entry for key, entry in value.items() if key in _KEYS}
+    if "scales" in yaml:  # which go before factors for that program
+        yaml = {key: entry for key, entry in yaml.items() if key not in ("depth_multiple", "width_multiple")}
     if "channels" in yaml:  # newer releases call them so, and some write both
         yaml = {"ch": yaml["channels"], **{key: entry for key, entry in yaml.items() if key != "channels"}}
     legacy = _has_legacy_class_branch(state)
@@ -154,13 +158,18 @@ def _unfolded(state: Mapping[str, Tensor], paths: Collection[str]) -> dict[str, 
 
     Args:
         paths: of convolution blocks without BatchNorm, with their final dot.
+
+    Raises:
+        WeightsError, BudgetError: see `check_kinds`; a kernel of a file may say that it is as large as it likes.
     """
+    kernels = {path: state[f"{path}conv.weight"] for path in paths if f"{path}conv.weight" in state}
+    kernels = {path: kernel for path, kernel in kernels.items() if kernel.dim()}
+    if kernels:
+        check_kinds(state)
+        current_budget().check("bytes", sum(16 * len(kernel) for kernel in kernels.values()), "{} bytes of BatchNorms")
     unfolded = dict(state)
-    for path in paths:
-        kernel, bias = unfolded.get(f"{path}conv.weight"), unfolded.pop(f"{path}conv.bias", None)
-        if kernel is None or not kernel.dim():
-            continue
-        channels = len(kernel)
+    for path, kernel in kernels.items():
+        channels, bias = len(kernel), unfolded.pop(f"{path}conv.bias", None)
         unfolded |= {
             f"{path}bn.weight": torch.ones(channels),
             f"{path}bn.bias": torch.zeros(channels) if bias is None else bias,

@@ -110,7 +110,11 @@ def test_the_first_files_of_2023_have_factors_in_place_of_sizes(tmp_path: Path) 
 
 @pytest.mark.parametrize("scale", ["", None], ids=["empty", "absent"])
 def test_a_file_that_names_no_size_has_the_first_one(scale: str | None, tmp_path: Path) -> None:
-    yaml = {key: value for key, value in TINY.items() if key != "scale"} | ({} if scale is None else {"scale": scale})
+    yaml = (
+        {key: value for key, value in TINY.items() if key != "scale"}
+        | {"depth_multiple": 1.0}
+        | ({} if scale is None else {"scale": scale})
+    )
     model = files.detector_of(TINY, NAMES, build_model)
     detector = load_detector(_saved(model, yaml, tmp_path / "a.pt"))
     torch.testing.assert_close(_decoded(detector), _decoded(model), rtol=1e-5, atol=1e-5)
@@ -167,6 +171,15 @@ def test_a_fused_model_detects(tmp_path: Path) -> None:
     path = _fused(TINY, tmp_path / "a.pt")
     expected = _decoded(files.detector_of(TINY, NAMES, build_model))
     torch.testing.assert_close(_decoded(load_detector(path)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_fused_kernel_that_says_it_is_huge_takes_no_memory(tmp_path: Path) -> None:
+    classes = files.Classes()
+    model = files.described(files.fused(files.mirrored(build_model(TINY), classes, "DetectionModel")), TINY, NAMES)
+    model.model[0].conv.weight = nn.Parameter(torch.zeros(1).expand(10**10, 1, 1, 1))
+    path = classes.save(files.stripped(model), tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="bytes of weights"):
+        load_source(path)
 
 
 def test_a_fused_model_is_no_start_for_a_training(tmp_path: Path) -> None:
