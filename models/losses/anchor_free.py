@@ -91,15 +91,15 @@ class AnchorFreeLoss(nn.Module):
         predicted = Predicted(grid.cells.boxes_xyxy(self._head[0].dfl(box_logits)), class_logits)
         found = self.assign(predicted, truths, grid, rule)
         matched = self._split(flat[found.image, found.cell])  # (M, 4 * reg_max), (M, nc)
-        cells, boxes_xyxy = grid.cells.some(found.cell), truths.boxes_xyxy[found.box]
-        overlap_loss, distance_loss = self._box_losses(matched[0], cells, boxes_xyxy, targets.input_hw)  # (M,) each
+        cells, wanted_boxes = grid.cells.some(found.cell), truths.features[:, found.box]  # (8, M)
+        overlap_loss, distance_loss = self._box_losses(matched[0], cells, wanted_boxes, targets.input_hw)  # (M,) each
         label = truths.label[found.box]  # (M,)
         # The cross-entropy of a logit x with a target y is softplus(x) - x * y. Nearly all targets are 0.
         wanted = matched[1].gather(1, label[:, None])[:, 0]  # (M,)
         losses = {
-            "box": (overlap_loss * found.weight).sum(),
-            "cls": self._empty_loss(self._split(flat)[1], found, targets, grid) - (wanted * found.weight).sum(),
-            "dfl": (distance_loss * found.weight).sum(),
+            "box": overlap_loss @ found.weight,
+            "cls": self._empty_loss(self._split(flat)[1], found, targets, grid) - wanted @ found.weight,
+            "dfl": distance_loss @ found.weight,
         }
         total = found.weight.sum().clamp(min=1)
         return {name: loss / total * self.gains[name] for name, loss in losses.items()}
@@ -111,17 +111,17 @@ class AnchorFreeLoss(nn.Module):
         return box_logits, class_logits
 
     def _box_losses(
-        self, box_logits: Tensor, cells: Cells, boxes_xyxy: Tensor, input_hw: tuple[int, int]
+        self, box_logits: Tensor, cells: Cells, wanted_boxes: Tensor, input_hw: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """`(M,)` one minus complete IoU, and `(M,)` the loss of the distances.
 
         Args:
             box_logits: `(M, 4 * reg_max)`.
-            boxes_xyxy: `(M, 4)` true boxes in pixels.
+            wanted_boxes: `(8, M)` features of the true boxes.
         """
         head = self._head[0]
-        distances, wanted = head.dfl(box_logits), cells.distances(boxes_xyxy)  # (M, 4) cells, each
-        overlap = complete_iou(features_of(cells.boxes_xyxy(distances)), features_of(boxes_xyxy))  # (M,)
+        distances, wanted = head.dfl(box_logits), cells.distances(wanted_boxes[:4].T)  # (M, 4) cells, each
+        overlap = complete_iou(features_of(cells.boxes_xyxy(distances)), wanted_boxes)  # (M,)
         if head.reg_max > 1:
             return 1 - overlap, distribution_loss(box_logits.unflatten(1, (SIDES, head.reg_max)), wanted)
         height, width = input_hw

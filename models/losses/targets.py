@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.losses.overlap import features_of
+
 
 @dataclass(frozen=True, eq=False)
 class Targets:
@@ -44,10 +46,12 @@ class Truths(NamedTuple):
 
     Attributes:
         boxes_xyxy: `(T, 4)` pixels.
+        features: `(8, T)` of the boxes; see `models.losses.overlap`.
         image, label: `(T,)` int64 image in the batch, and class.
     """
 
     boxes_xyxy: Tensor
+    features: Tensor
     image: Tensor
     label: Tensor
 
@@ -55,7 +59,8 @@ class Truths(NamedTuple):
     def of(cls, targets: Targets) -> Truths:
         """The boxes of these targets."""
         image, label = targets.boxes[:, :2].long().unbind(1)
-        return cls(boxes_in_pixels(targets.boxes[:, 2:], targets.input_hw), image, label)
+        boxes_xyxy = boxes_in_pixels(targets.boxes[:, 2:], targets.input_hw)
+        return cls(boxes_xyxy, features_of(boxes_xyxy), image, label)
 
 
 def boxes_in_pixels(boxes: Tensor, input_hw: tuple[int, int]) -> Tensor:

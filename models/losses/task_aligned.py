@@ -132,7 +132,7 @@ class _Match:
 
     def __init__(self, predicted: Predicted, truths: Truths) -> None:
         self._predicted = features_of(predicted.boxes_xyxy.flatten(0, 1))  # (8, B * N)
-        self._true = features_of(truths.boxes_xyxy)  # (8, T)
+        self._true = truths.features  # (8, T)
         self._logits = predicted.class_logits.flatten(0, 1)  # (B * N, nc)
         self._label = truths.label  # (T,)
 

@@ -105,6 +105,18 @@ def test_extreme_logits_have_finite_gradients(scale: float) -> None:
         assert all(torch.isfinite(g).all() for g in torch.autograd.grad(total(losses), logits))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_training_that_diverged_shows_in_the_loss(value: float) -> None:
+    """The trainer says so; no index goes astray before."""
+    for head in (head_of(), head_of(reg_max=1, end2end=True)):
+        for everywhere in (False, True):
+            logits = logits_of(head)
+            for level in logits:
+                level[:, :, :: 1 if everywhere else 2] = value
+            losses = head.criterion(GAINS)(logits, Targets.of_boxes(BOXES, INPUT), 0.5)
+            assert value == float("-inf") or not torch.isfinite(total(losses))
+
+
 def test_half_precision_logits_are_measured_in_float32() -> None:
     head = head_of()
     logits, targets = [level.half() for level in logits_of(head)], Targets.of_boxes(BOXES, INPUT)
