@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from data.convert.yolo import write_yolo
 from data.errors import DataError
 from data.splits import load_splits
 from files.atomic import atomic_folder, write_text
+from files.faults import OutputError
 from files.paths import exists, expanded
 
 _YAML = "data.yaml"
@@ -39,14 +42,14 @@ def convert(source: str | Path, to: str, out: str | Path | None = None, *, copy:
 
     Raises:
         DataError: the data set cannot be used, or there is something at `out`.
-        OSError: a file cannot be written.
+        OutputError: it cannot be written.
     """
     config = load_dataset_config(source)
     folder = (expanded(out) if out else config.file.with_name(f"{config.file.stem}-{to}")).resolve()
     _refuse_existing(folder)
     splits = load_splits(config)
     notes = []
-    with atomic_folder(folder, exists) as work:
+    with _new_folder(folder) as work:
         entries = {}
         for name, split in splits.items():
             target = Target(work, folder, name, config, splits["train"].classes, copy=copy)
@@ -55,6 +58,20 @@ def convert(source: str | Path, to: str, out: str | Path | None = None, *, copy:
         write_text(work / _YAML, _yaml(config, splits["train"], entries))
     yield from notes
     yield f"written: {folder / _YAML}"
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """The folder in the making; errors of writing are about it, those of pictures that are read stay what they are."""
+    work: Path | None = None
+    try:
+        with atomic_folder(folder, exists) as work:
+            yield work
+    except OSError as error:
+        names = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if name is not None]
+        if work is None or not names or any(name.is_relative_to(work) for name in names):  # a copy has two names
+            raise OutputError(folder, error) from None
+        raise
 
 
 def _refuse_existing(folder: Path) -> None:

@@ -42,7 +42,7 @@ class Target:
         return self.config.ignore[0] if self.config.ignore else ""
 
     def picture_names(self, split: CocoSplit) -> list[str]:
-        """A name for each picture below `images/<split>`: as below the data set's folder, if it lies there.
+        """A name for each picture below `images/<split>`: that below the folder in which all of the split lie.
 
         No two differ in nothing but their ending, since YOLO's labels have the picture's name; no folder is called
         `images`, since that is where labels are looked for; none is hidden.
@@ -50,7 +50,7 @@ class Target:
         Raises:
             DataError: a picture has an ending by which nobody would find it in a folder.
         """
-        root = self.config.source(self.split).images
+        root = Path(os.path.commonpath([record.path.parent for record in split.records]))
         taken: set[str] = set()
         return [self._name(record, root, taken) for record in split.records]
 
@@ -72,8 +72,7 @@ class Target:
     def _name(self, record: ImageRecord, root: Path, taken: set[str]) -> str:
         if record.path.suffix.lower() not in image_suffixes():
             raise DataError(f"{record.path}: its ending is none of a picture, by which it would be found; rename it")
-        path = record.path
-        parts = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
+        parts = record.path.relative_to(root).parts
         parts = tuple(part.lstrip(".") or "_" for part in parts if part not in ("images", ".."))
         wanted = PurePosixPath(*parts)
         name, number = wanted, 1

@@ -19,6 +19,8 @@ from data.convert import convert
 from data.errors import DataError
 from data.splits import load_splits
 from engine.metrics.coco import CocoEvaluator
+from files.faults import OutputError
+from tests.places import SMALL_DISK
 
 NAMES = (
     "plain.png",
@@ -51,7 +53,7 @@ def data_set(root: Path, content: dict[str, Any] | None = None, more: str = "ign
     for number, entry in enumerate(content["images"]):
         file = root / "pictures" / entry["file_name"]
         file.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(file), np.full((40, 60, 3), number * 10, np.uint8))
+        cv2.imwrite(str(file), np.full((40, 60, 3), number * 5 % 256, np.uint8))
     (root / "all.json").write_text(json.dumps(content))
     file = root / "my set.yaml"
     split = "{images: pictures, annotations: all.json}"
@@ -134,6 +136,12 @@ def test_from_voc(tmp_path: Path, cache_folder: Path) -> None:
     assert (split.report.crowd, split.report.ignored) == (0, 1)
 
 
+def test_names_do_not_grow_with_every_conversion(tmp_path: Path, cache_folder: Path) -> None:
+    list(convert(data_set(tmp_path / "a", document(("a.png", "b.png"))), "yolo", tmp_path / "b"))
+    list(convert(tmp_path / "b/data.yaml", "yolo", tmp_path / "c"))
+    assert sorted(file.name for file in (tmp_path / "c/labels/val").iterdir()) == ["a.txt", "b.txt"]
+
+
 @pytest.mark.parametrize("to", ["coco", "yolo"])
 def test_a_copy_stands_alone(tmp_path: Path, cache_folder: Path, to: str) -> None:
     source = data_set(tmp_path / "a")
@@ -173,9 +181,28 @@ def test_whole_or_absent(tmp_path: Path, cache_folder: Path, to: str, monkeypatc
         raise OSError(28, "No space left on device", "data.yaml")
 
     monkeypatch.setattr("data.convert.write_text", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left.*data\.yaml"):
         list(convert(source, to, tmp_path / "b"))
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(("to", "copy"), [("coco", False), ("yolo", True)])
+def test_a_full_disk(tmp_path: Path, cache_folder: Path, small_disk: Path, to: str, copy: bool) -> None:
+    names = tuple(f"{'name ' * 30}{number}.png" for number in range(40))
+    written = document(names)
+    written["annotations"] += [
+        {"id": number, "image_id": 10 + number % 40, "category_id": 4, "bbox": [number * 0.0021, 0, 9, 9]}
+        for number in range(1000, 1000 + SMALL_DISK // 60)
+    ]
+    with pytest.raises(OutputError, match=r"disk/b: cannot be written: the disk is full; make room, or choose another"):
+        list(convert(data_set(tmp_path / "a", written), to, small_disk / "b", copy=copy))
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, cache_folder: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/b: cannot be written"):
+        list(convert(data_set(tmp_path / "a"), "coco", tmp_path / "file" / "b"))
 
 
 def test_a_picture_that_no_folder_would_show(tmp_path: Path, cache_folder: Path) -> None:
@@ -198,7 +225,7 @@ def test_the_command(tmp_path: Path, cache_folder: Path, capsys: pytest.CaptureF
 sides = st.tuples(st.floats(0, 50), st.floats(0, 30), st.floats(2, 10), st.floats(2, 10))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(boxes=st.lists(st.tuples(st.sampled_from([4, 90, 7]), sides), min_size=1, max_size=6))
 def test_boxes_come_back(
     tmp_path_factory: pytest.TempPathFactory, cache_folder: Path, boxes: list[tuple[int, tuple[float, ...]]]
