@@ -14,8 +14,9 @@ from files.lazy import lazy_names
 if TYPE_CHECKING:
     from engine.detect.predict import predict
     from engine.detections import Detections
+    from engine.export.export import Exported, export
     from engine.metrics.evaluate import EvalResult
-    from engine.options import DetectOptions, ResumeOptions, TrainOptions, ValOptions
+    from engine.options import DetectOptions, ExportOptions, ResumeOptions, TrainOptions, ValOptions
     from engine.training.loop import train
     from engine.training.training import TrainResult
     from engine.validation import validate
@@ -24,10 +25,13 @@ __all__ = [
     "DetectOptions",
     "Detections",
     "EvalResult",
+    "ExportOptions",
+    "Exported",
     "ResumeOptions",
     "TrainOptions",
     "TrainResult",
     "ValOptions",
+    "export",
     "predict",
     "train",
     "validate",
@@ -40,10 +44,13 @@ if not TYPE_CHECKING:  # a type checker must not take any name for granted
             "DetectOptions": "engine.options",
             "Detections": "engine.detections",
             "EvalResult": "engine.metrics.evaluate",
+            "ExportOptions": "engine.options",
+            "Exported": "engine.export.export",
             "ResumeOptions": "engine.options",
             "TrainOptions": "engine.options",
             "TrainResult": "engine.training.training",
             "ValOptions": "engine.options",
+            "export": "engine.export.export",
             "predict": "engine.detect.predict",
             "train": "engine.training.loop",
             "validate": "engine.validation",

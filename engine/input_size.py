@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine.errors import EngineError
 
@@ -49,3 +50,21 @@ def memory_bytes() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def check_fixed_size(imgsz: Sequence[int], fixed_hw: tuple[int, int], weights: Path) -> None:
+    """Refuses another size than the one that a file was exported for.
+
+    Args:
+        imgsz: as given: () for nothing, one number for both sides, two for height and width; pixels.
+        fixed_hw: height and width that the file takes.
+
+    Raises:
+        EngineError: it is another one.
+    """
+    if imgsz and (imgsz[0], imgsz[-1]) != fixed_hw:
+        height, width = fixed_hw
+        raise EngineError(
+            f"--imgsz {' '.join(map(str, imgsz))}: {weights} takes {height}x{width} px (height x width) and nothing "
+            "else; leave --imgsz out, or export it with --dynamic"
+        )

@@ -12,6 +12,7 @@ from typing import Any
 from data.media.limits import MAX_PIXELS
 from engine.errors import EngineError
 from engine.flag import UNIT_INTERVAL, below_project, check_values, documented, filled, flag, whole
+from engine.format_names import format_names, known_format
 
 TASKS = ("val", "test", "train")
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
@@ -31,6 +32,7 @@ _PIXELS = whole(1, 10**12)
 _THICKNESSES = whole(1, 1_000)  # px
 _FRAMES = whole(1, 1_000_000)
 _BUDGETS = whole(1, 1_000_000)
+_OPSETS = whole(1, 1_000)
 
 _DEVICE = flag("cpu, mps, or the number of a GPU (default: first GPU, else CPU)")
 _WORKERS = flag("processes that load images; 0 loads in the main process", numbers=_PROCESSES)
@@ -295,3 +297,77 @@ class DetectOptions:
     def saves(self) -> bool:
         """Whether the run writes anything."""
         return not self.nosave or self.save_txt or self.save_crop or self.save_json
+
+
+@documented
+@dataclass(frozen=True)
+class ExportOptions:
+    """What `export` takes.
+
+    `imgsz` is () for the size that the weights were trained at; one number for both sides; two for height and width.
+
+    Raises:
+        EngineError: a value that its option does not take, or two that exclude each other.
+    """
+
+    weights: str = field(
+        metadata=flag("trained weights: runs/train/exp/weights/best.pt, YOLOv5's or ultralytics' own", text=filled)
+    )
+    include: tuple[str, ...] = field(
+        default=("onnx",),
+        metadata=flag(
+            f"formats to write, beside the weights: {', '.join(format_names())} (default: onnx)",
+            metavar="FORMAT",
+            text=known_format,
+        ),
+    )
+    cfg: str = field(default="", metadata=_OTHER_CFG)
+    data: str = field(
+        default="",
+        metadata=flag(
+            "data-set YAML: its validation pictures are what files are compared on (default: the generated demo), its "
+            "training pictures what int8 is calibrated by",
+            text=filled,
+        ),
+    )
+    imgsz: tuple[int, ...] = field(
+        default=(),
+        metadata=flag(
+            "input size, px: both sides, or height width; rounded up to the stride (default: as trained)",
+            *_SIDES,
+            numbers=_SIZES,
+        ),
+    )
+    batch_size: int = field(default=1, metadata=flag("pictures per call", "--batch", numbers=_BATCHES))
+    dynamic: bool = field(default=False, metadata=flag("take any batch, and any size that the stride divides"))
+    opset: int = field(default=0, metadata=flag("version of ONNX's operators (default: 20)", numbers=_OPSETS))
+    half: bool = field(default=False, metadata=flag("weights and network in float16"))
+    int8: bool = field(default=False, metadata=flag("quantise to int8, calibrated on --data's training pictures"))
+    nms: bool = field(default=False, metadata=flag("put suppression into the file: it gives boxes, scores, classes"))
+    conf_thres: float = field(
+        default=0.25, metadata=flag("with --nms: least score of a detection", numbers=UNIT_INTERVAL)
+    )
+    iou_thres: float = field(
+        default=0.45,
+        metadata=flag(
+            "with --nms: drop a box that overlaps a better one by more than this (IoU)", numbers=UNIT_INTERVAL
+        ),
+    )
+    topk_all: int = field(default=100, metadata=flag("with --nms: most detections per picture", numbers=_BOXES))
+    agnostic_nms: bool = field(
+        default=False, metadata=flag("with --nms: let boxes of different classes suppress each other")
+    )
+    simplify: bool = field(default=False, metadata=flag("simplify the ONNX graph by the package onnxslim"))
+    model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        if len(self.imgsz) > 2:
+            raise EngineError("--imgsz: takes one number, or height and width")
+        if self.half and self.int8:
+            raise EngineError("--half: excludes --int8; give one of them")
+
+    @property
+    def precision(self) -> str:
+        """'fp32', 'fp16' or 'int8'."""
+        return "int8" if self.int8 else "fp16" if self.half else "fp32"

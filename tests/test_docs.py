@@ -22,7 +22,7 @@ from data.config import load_dataset_config
 from data.formats import base as formats
 from engine import DetectOptions, predict
 from engine.backends import base as backends
-from engine.cli import detect, train, val
+from engine.cli import detect, export, train, val
 from engine.postprocess import select_boxes
 from files.classes import Classes
 from models import Detector, build_model, registry
@@ -39,6 +39,7 @@ SCRIPTS: dict[str, Callable[[list[str]], Any]] = {
     "train.py": train.parse_options,
     "val.py": val.parse_options,
     "detect.py": detect.parse_options,
+    "export.py": export.parse_options,
 }
 
 
@@ -187,10 +188,11 @@ def test_example_of_a_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(backends, "_BY_SUFFIX", dict(backends._BY_SUFFIX))
+    monkeypatch.setattr(backends, "_BACKENDS", list(backends._BACKENDS))
     example("A back end", tmp_path)
-    write_onnx(onnx, tmp_path / "fixed.onnx")
+    write_onnx(onnx, tmp_path / "fixed.network")
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((100, 200, 3), 51, np.uint8))
-    options = DetectOptions(str(tmp_path / "fixed.onnx"), str(tmp_path / "grey.png"), conf_thres=0.1)
+    options = DetectOptions(str(tmp_path / "fixed.network"), str(tmp_path / "grey.png"), conf_thres=0.1)
     (found,) = predict(options)
     assert found.class_id.tolist() == [1]
     assert found.xyxy.tolist() == [[20, 10, 60, 30]]  # of a picture twice as large as the input

@@ -19,7 +19,7 @@ ALLOWED = {
     "engine": {"engine", "models", "data", "files"},
 }
 PACKAGES = {*ALLOWED, "benchmarks"}
-SCRIPTS = ["train.py", "val.py", "detect.py"]
+SCRIPTS = ["train.py", "val.py", "detect.py", "export.py"]
 
 
 def sources(package: str) -> list[Path]:

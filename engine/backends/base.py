@@ -20,31 +20,44 @@ class Backend(ABC):
 
     The constructor takes `(weights: Path, *, device: torch.device, dtype: torch.dtype)` and raises `EngineError` for
     what it cannot load, or cannot run on that device or in that precision. Optional packages are imported there, not
-    at the head of the file.
+    at the head of the file; see `engine.packages`.
 
     Attributes:
         takes_cfg: whether the constructor also takes `cfg: str`, an architecture to run the weights in.
+        weights: file or folder, for messages.
         classes: names and the data set's own ids, in class order.
         imgsz: side of the network input it was made for, pixels.
         stride: height and width of an input must be multiples of it.
         device, dtype: where and in which precision it computes.
-        needs_suppression: whether several predictions may stand for one object; see `DetectionHead`.
+        needs_suppression: whether several predictions may stand for one object; see `DetectionHead`. A file that
+            suppresses itself gives its detections as predictions that need none; see `finished_predictions`.
+        fixed_hw: height and width of the input, where no other size is taken.
+        remarks: what a user should know of these weights, a sentence each.
     """
 
     takes_cfg: ClassVar[bool] = False
+    weights: Path
     classes: Classes
     imgsz: int
     stride: int
     device: torch.device
     dtype: torch.dtype
     needs_suppression: bool = True
+    fixed_hw: tuple[int, int] | None = None
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def opens_folder(cls, folder: Path) -> bool:
+        """Whether a folder is of this back end, by what lies in it: its name may be another one."""
+        return False
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Predictions:
         """Detects.
 
         Args:
-            images: (B, 3, H, W) RGB on any device: uint8, or floating point in [0, 1]. H and W multiples of `stride`.
+            images: (B, 3, H, W) RGB on any device: uint8, or floating point in [0, 1]. H and W multiples of `stride`,
+                or as `fixed_hw` says. B is any number: a file for a fixed one is called several times.
 
         Returns:
             Boxes and scores, float32.
@@ -59,16 +72,20 @@ class Backend(ABC):
 BackendClass = TypeVar("BackendClass", bound=type[Backend])
 
 _BY_SUFFIX: dict[str, type[Backend]] = {}
+_BACKENDS: list[type[Backend]] = []
 
 
 def register_backend(*suffixes: str) -> Callable[[BackendClass], BackendClass]:
     """Class decorator: this back end opens weights with these endings (lower case, with the dot).
+
+    Whether it opens folders, it says itself; see `Backend.opens_folder`.
 
     Raises:
         ValueError: another back end has the ending already.
     """
 
     def decorate(backend: BackendClass) -> BackendClass:
+        _BACKENDS.append(backend)
         for suffix in suffixes:
             if _BY_SUFFIX.setdefault(suffix, backend) is not backend:
                 raise ValueError(f"weights ending {suffix!r} already belong to {_BY_SUFFIX[suffix].__name__}")
@@ -80,22 +97,35 @@ def register_backend(*suffixes: str) -> Callable[[BackendClass], BackendClass]:
 def open_backend(
     weights: str | Path, *, device: torch.device, dtype: torch.dtype = torch.float32, cfg: str = ""
 ) -> Backend:
-    """Loads weights with the back end that their ending names.
+    """Loads weights with the back end that their ending names; a folder with the one that knows what lies in it.
 
     Args:
         cfg: another architecture to run the weights in; '' is their own.
 
     Raises:
-        EngineError: no such file, no back end for its ending, or it cannot be loaded, or not as `cfg`.
+        EngineError: no such file, no back end for it, or it cannot be loaded, or not as `cfg`.
     """
     path = Path(weights).expanduser()
-    backend = _BY_SUFFIX.get(path.suffix.lower())
-    if backend is None:
-        known = ", ".join(sorted(_BY_SUFFIX))
+    backend = _backend_of(path)
+    if cfg and not backend.takes_cfg:
+        kind = "folders" if path.is_dir() else f"weights ending in {path.suffix!r}"
+        raise EngineError(f"--cfg {cfg}: {kind} run as they are; leave --cfg out")
+    extra: dict[str, Any] = {"cfg": cfg} if cfg else {}
+    opened = backend(path, device=device, dtype=dtype, **extra)  # type: ignore[call-arg]
+    opened.weights = path
+    return opened
+
+
+def _backend_of(path: Path) -> type[Backend]:
+    known = ", ".join(sorted(_BY_SUFFIX))
+    if path.is_dir():
+        found = next((backend for backend in _BACKENDS if backend.opens_folder(path)), None)
+        if found is None:
+            raise EngineError(f"{path}: a folder without a network that a back end knows; known endings: {known}")
+        return found
+    found = _BY_SUFFIX.get(path.suffix.lower())
+    if found is None:
         raise EngineError(f"{path}: no back end for weights ending in {path.suffix!r}; known endings: {known}")
     if not path.exists():
         raise EngineError(f"{path}: no such weights file; check --weights")
-    if cfg and not backend.takes_cfg:
-        raise EngineError(f"--cfg {cfg}: weights ending in {path.suffix!r} run as they are; leave --cfg out")
-    extra: dict[str, Any] = {"cfg": cfg} if cfg else {}
-    return backend(path, device=device, dtype=dtype, **extra)  # type: ignore[call-arg]
+    return found

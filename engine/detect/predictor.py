@@ -15,7 +15,7 @@ from data.letterbox import Letterbox
 from engine.backends import Backend
 from engine.detections import CLASS_NAME, Detections
 from engine.errors import EngineError
-from engine.input_size import fit_to_stride
+from engine.input_size import check_fixed_size, fit_to_stride
 from engine.postprocess import select_boxes
 from files.hints import did_you_mean
 
@@ -28,7 +28,7 @@ class Predictor:
     Args:
         backend: the network.
         imgsz: network input in pixels: () as the back end says; one number: the long side; two: height and width.
-            Rounded up to the back end's stride; the log says so.
+            Rounded up to the back end's stride; the log says so. Of a back end with a fixed size, that one.
         conf_thres, iou_thres, max_det, classes, agnostic: see `engine.postprocess.select_boxes`.
 
     Attributes:
@@ -49,7 +49,7 @@ class Predictor:
         agnostic: bool = False,
     ) -> None:
         self.backend = backend
-        self.imgsz = fit_to_stride(imgsz or (backend.imgsz,), backend.stride)
+        self.imgsz = self._input_size(imgsz)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.count = 0
         self._conf_thres = conf_thres
@@ -88,6 +88,13 @@ class Predictor:
         height, width = self.imgsz if len(self.imgsz) == 2 else self.imgsz * 2
         self.backend(torch.zeros((1, 3, height, width), dtype=torch.uint8))
         self.backend.synchronize()
+
+    def _input_size(self, imgsz: Sequence[int]) -> tuple[int, ...]:
+        fixed = self.backend.fixed_hw
+        if fixed is None:
+            return fit_to_stride(imgsz or (self.backend.imgsz,), self.backend.stride)
+        check_fixed_size(imgsz, fixed, self.backend.weights)
+        return fixed
 
     def _letterbox(self, image_hw: tuple[int, int]) -> Letterbox:
         if len(self.imgsz) == 2:

@@ -22,7 +22,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("target", ["train.py", "val.py", "detect.py", "models", "data"])
+@pytest.mark.parametrize("target", ["train.py", "val.py", "detect.py", "export.py", "models", "data"])
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--no-such-flag", 2)])
 def test_nothing_slow_is_imported(target: str, argument: str, code: int) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,0 +1,138 @@
+"""A trained detector, written for other runtimes, each file compared with PyTorch before it gets its name."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from data.config import load_dataset_config
+from engine.backends import open_backend
+from engine.backends.metadata import FILE, Metadata, commit, version
+from engine.channels import require_colour
+from engine.device import network_input
+from engine.errors import EngineError
+from engine.export.check import Differences, compare, require_equal
+from engine.export.format import ExportFormat, ExportJob
+from engine.export.formats import format_named
+from engine.export.network import ExportedNetwork
+from engine.export.pictures import check_paths, inputs_of
+from engine.faults import faults_told
+from engine.input_size import fit_to_stride
+from engine.options import ExportOptions
+from files.atomic import atomic_folder, atomic_path
+from models.budget import model_budget
+from models.detector import Detector
+from models.heads.base import Predictions
+from models.weights.load import load_detector
+
+log = logging.getLogger(__name__)
+
+CHECKED = 8
+"""Pictures that a written file is compared on."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file or folder that was written.
+
+    Attributes:
+        path: where it is.
+        format: its name on the command line.
+        precision: fp32, fp16 or int8.
+        differences: from PyTorch, with the time of both.
+        megabytes: its size.
+    """
+
+    path: Path
+    format: str
+    precision: str
+    differences: Differences
+    megabytes: float
+
+
+def export(options: ExportOptions) -> list[Exported]:
+    """Writes a detector in each of `options.include`, beside its weights.
+
+    Raises:
+        InputError: bad input of any kind: an option that a format lacks, a package that is missing, weights that cannot
+            be read, a file that differs from PyTorch by more than its format may. Nothing of that format is left then.
+        OutputError: a file cannot be written.
+    """
+    formats = [format_named(name) for name in dict.fromkeys(options.include)]
+    for each in formats:
+        each.check(options)
+    with faults_told(), model_budget(options.model_budget):
+        detector = load_detector(options.weights, torch.device("cpu"), options.cfg)
+        require_colour(detector.in_channels, str(options.cfg or options.weights))
+        job = _job(options, detector)
+        inputs = list(inputs_of(check_paths(job.dataset, CHECKED), job.imgsz))
+        return [_export(each, copy.deepcopy(detector), job, inputs) for each in formats]
+
+
+def _job(options: ExportOptions, detector: Detector) -> ExportJob:
+    sides = fit_to_stride(options.imgsz or (detector.imgsz,), detector.size_divisor)
+    imgsz = (sides[0], sides[-1])
+    if options.nms and not detector.head.needs_suppression:
+        raise EngineError(f"--nms: {options.weights} has a one-to-one head, which needs no suppression; leave it out")
+    metadata = Metadata(
+        version=version(),
+        commit=commit(),
+        names=detector.classes.names,
+        ids=detector.classes.ids,
+        imgsz=imgsz,
+        batch=options.batch_size,
+        dynamic=options.dynamic,
+        stride=detector.size_divisor,
+        precision=options.precision,
+        needs_suppression=detector.head.needs_suppression and not options.nms,
+        finished=options.nms,
+        conf_thres=options.conf_thres if options.nms else None,
+        iou_thres=options.iou_thres if options.nms else None,
+        max_det=options.topk_all if options.nms else None,
+    )
+    dataset = load_dataset_config(options.data) if options.data else None
+    return ExportJob(options, imgsz, dataset, metadata)
+
+
+def _export(form: ExportFormat, detector: Detector, job: ExportJob, inputs: Sequence[Tensor]) -> Exported:
+    path = form.path(Path(job.options.weights).expanduser(), job.precision)
+    network = ExportedNetwork(detector)
+    reference = copy.deepcopy(network)  # formats may change theirs
+
+    @torch.inference_mode()
+    def run(images: Tensor) -> Predictions:
+        return Predictions(*reference(network_input(images, torch.device("cpu"), torch.contiguous_format)))
+
+    log.info("%s: writing %s", form.name, path)
+    with _whole(path, form.is_file) as temporary:
+        form.write(network, job, temporary)
+        backend = open_backend(temporary, device=torch.device("cpu"))
+        found = compare(run, backend, inputs, str(path))
+        require_equal(found, form.tolerances[job.precision], path, job.precision)
+        megabytes = _bytes(temporary) / 1e6
+    return Exported(path, form.name, job.precision, found, megabytes)
+
+
+@contextmanager
+def _whole(path: Path, is_file: bool) -> Iterator[Path]:
+    """Where to write: renamed to `path` on success, removed on failure."""
+    if is_file:
+        with atomic_path(path) as temporary:
+            yield temporary
+        return
+    if path.exists() and not (path / FILE).is_file():
+        raise EngineError(f"{path}: is there already and no export; move it away")
+    with atomic_folder(path, is_whole=lambda _: False) as temporary:
+        yield temporary
+
+
+def _bytes(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
