@@ -85,10 +85,10 @@ def register_backend(*suffixes: str) -> Callable[[BackendClass], BackendClass]:
     """
 
     def decorate(backend: BackendClass) -> BackendClass:
-        _BACKENDS.append(backend)
         for suffix in suffixes:
             if _BY_SUFFIX.setdefault(suffix, backend) is not backend:
                 raise ValueError(f"weights ending {suffix!r} already belong to {_BY_SUFFIX[suffix].__name__}")
+        _BACKENDS.append(backend)
         return backend
 
     return decorate
