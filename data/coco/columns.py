@@ -71,12 +71,12 @@ class Table:
             return self._fail(index, f"has a '{key}' that does not fit 64 bits; renumber the entries")
 
     def sizes(self, key: str) -> np.ndarray:
-        """Sides in pixels, at least 1; some programs write them as 640.0 or "640"."""
-        values = _numbers(self._column(key, {int, float, str}, "a number of pixels"))
-        bad = (index for index, value in enumerate(values) if not _is_side(value))
+        """Sides in pixels, at least 1; some programs write them as 640.0 or "640". 0 for null, which is the file's."""
+        values = _numbers(self._column(key, {int, float, str, type(None)}, "a number of pixels"))
+        bad = (index for index, value in enumerate(values) if value is not None and not _is_side(value))
         if (index := next(bad, None)) is not None:
             self._fail(index, f"has the {key} {values[index]!r}; give the image's {key} in pixels")
-        return np.array(values, np.int64)
+        return np.array([0 if value is None else value for value in values], np.int64)
 
     def strings(self, key: str) -> list[str]:
         values = self._column(key, {str}, "a text")

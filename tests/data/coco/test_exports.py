@@ -135,6 +135,16 @@ def test_what_label_studio_exports(tmp_path: Path, name: str, file: str) -> None
     assert split.report.notes == notes
 
 
+def test_a_size_that_is_null_is_that_of_the_file(folder: Folder) -> None:
+    """Label Studio writes it where it never saw the picture."""
+    folder.document["images"][0].update(width=None, height=None)
+    record = load_coco(*folder.write()).records[0]
+    assert (record.width, record.height) == (60, 40)
+    folder.document["images"][0].update(width=60)
+    with pytest.raises(DataError, match=r"is 60x0 there, but .* has 60x40 pixels"):
+        load_coco(*folder.write())
+
+
 def test_what_is_there_by_its_whole_name_comes_first(tmp_path: Path) -> None:
     document = {
         "images": [
