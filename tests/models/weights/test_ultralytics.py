@@ -110,11 +110,8 @@ def test_the_first_files_of_2023_have_factors_in_place_of_sizes(tmp_path: Path) 
 
 @pytest.mark.parametrize("scale", ["", None], ids=["empty", "absent"])
 def test_a_file_that_names_no_size_has_the_first_one(scale: str | None, tmp_path: Path) -> None:
-    yaml = (
-        {key: value for key, value in TINY.items() if key != "scale"}
-        | {"depth_multiple": 1.0}
-        | ({} if scale is None else {"scale": scale})
-    )
+    yaml = {key: value for key, value in TINY.items() if key != "scale"} | {"depth_multiple": 1.0}  # without effect
+    yaml |= {} if scale is None else {"scale": scale}
     model = files.detector_of(TINY, NAMES, build_model)
     detector = load_detector(_saved(model, yaml, tmp_path / "a.pt"))
     torch.testing.assert_close(_decoded(detector), _decoded(model), rtol=1e-5, atol=1e-5)
