@@ -9,6 +9,7 @@ from torch.nn import functional
 from models.blocks.activation import Activation, build_activation
 from models.blocks.blend import blend
 from models.blocks.conv import Size2d, batchnorm_affine, fold_batchnorm, pair
+from models.blocks.pooling import average_windows
 from models.errors import ConfigError
 from models.registry import conv_rule, register
 from models.takeover import Approximate, PlainConv, Takeover, Tensors
@@ -106,7 +107,7 @@ class HalvingAverage(nn.Module):
             # `ceil_mode` asks whether the last window starts inside the map, which ties an exported graph to odd or to
             # even sizes. A repeated border gives the same averages, and an even size never reaches it. Compilers merge
             # the border with the pooling; without one it would cost a copy of the map.
-            return functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1), mode="replicate"), 2)
+            return average_windows(functional.pad(x, (0, 1, 0, 1), mode="replicate"), 2, (2, 2))
         return functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 
 

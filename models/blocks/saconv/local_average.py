@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.blocks.pooling import average_windows
+
 WINDOW = 5
 
 
@@ -18,7 +20,7 @@ def local_average(x: Tensor, stride: tuple[int, int], pads: tuple[int, int, int,
         pads: left, right, top, bottom: pixels continued by reflection, or cut off where negative. Two on each side give
             an average for each pixel.
     """
-    return functional.avg_pool2d(reflect_pad(x, pads), WINDOW, stride)
+    return average_windows(reflect_pad(x, pads), WINDOW, stride)
 
 
 def reflect_pad(x: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
