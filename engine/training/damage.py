@@ -22,7 +22,7 @@ from files.words import short
 from models.weights.checks import check_kinds, check_numbers, integers_for_floats
 
 _CUDA_STATE_BYTES = 16
-_GROUP_KEYS = {"lr", "weight_decay", "is_bias", "rate_factor", "params"}
+_SETTINGS = {"is_bias", "rate_factor", "weight_decay", "dampening", "nesterov", "betas", "eps"}
 _MOMENTS = {
     "SGD": ("momentum_buffer",),
     "Adam": ("step", "exp_avg", "exp_avg_sq"),
@@ -44,7 +44,7 @@ class ProgressFacts(Facts):
     """See `engine.training.state.Progress`."""
 
     epoch: int = Field(ge=1)
-    best_fitness: float = Field(ge=-1)
+    best_fitness: float = Field(ge=-1, le=1)
     best_epoch: int = Field(ge=0)
     finished: bool
     extended_at: int = Field(default=0, ge=0)
@@ -221,7 +221,7 @@ def check_optimizer(saved: Any, own: torch.optim.Optimizer, names: Sequence[Sequ
 
 def _check_group(group: Any, built: Mapping[str, Any], entry: str) -> None:
     group = mapping_of(group, entry)
-    for key in _GROUP_KEYS | ({"momentum", "betas", "nesterov", "eps", "dampening"} & built.keys()):
+    for key in {"params", "lr"} | ((_SETTINGS | {"momentum"}) & built.keys()):
         entry_of(group, key, f"{entry}.{key}")
     numbers = group["params"]
     if not isinstance(numbers, list) or len(numbers) != len(built["params"]):
@@ -231,9 +231,13 @@ def _check_group(group: Any, built: Mapping[str, Any], entry: str) -> None:
     for key, value in group.items():
         if key in built and key != "params" and not _is_like(value, built[key]):
             raise DamageError(f"{entry}.{key}: {short(value)} is not a value of that setting")
-    for key in ("is_bias", "rate_factor"):
-        if group[key] != built[key]:
-            raise DamageError(f"{entry}.{key}: {short(group[key])} is not {built[key]}, as training.groups says")
+    for key in _SETTINGS & built.keys():  # the rate and the momentum follow the schedule
+        if _plain(group[key]) != _plain(built[key]):
+            raise DamageError(f"{entry}.{key}: {short(group[key])} is not {built[key]}, as training.hyp and groups say")
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _is_like(value: Any, own: Any) -> bool:

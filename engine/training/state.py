@@ -42,7 +42,7 @@ from engine.training.damage import (
     entry_of,
     mapping_of,
 )
-from engine.training.hyperparameters import Hyperparameters, parse_hyperparameters
+from engine.training.hyperparameters import Hyperparameters, TrainingHyperparameters, parse_hyperparameters
 from engine.training.optimizer import Group, groups_before_they_were_stored, stored_groups
 from engine.training.rules import Rules
 from engine.training.same_data import Contents, differences
@@ -292,6 +292,11 @@ def _options(values: Mapping[str, Any]) -> TrainOptions:
 
 
 def _hyp(values: Mapping[str, Any]) -> Hyperparameters:
+    for name in TrainingHyperparameters.model_fields:
+        entry_of(values, name, f"training.hyp.{name}")  # a default in its place would change the training
+    for name, value in values.items():
+        if not isinstance(value, int | float | str):
+            raise DamageError(f"training.hyp.{name}: {short(value)} is not a number")
     try:
         return parse_hyperparameters(values, "training.hyp")
     except InputError as error:
@@ -312,6 +317,7 @@ def _check_tensors(content: Mapping[str, Any], training: Mapping[str, Any]) -> N
     """Weights, their average, generators: what can be checked without the network."""
     check_names(entry_of(content, "names", "names"), entry_of(content, "category_ids", "category_ids"))
     mapping_of(entry_of(content, "yaml", "yaml"), "yaml")
+    check_count(entry_of(content, "imgsz", "imgsz"), "imgsz")
     check_weights(entry_of(content, "model", "model"), "model")
     check_weights(entry_of(training, "model", "training.model"), "training.model")
     check_count(entry_of(training, "ema_updates", "training.ema_updates"), "training.ema_updates")
