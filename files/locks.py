@@ -17,7 +17,7 @@ except ImportError:  # Windows
 
 
 class Lock:
-    """A lock that is held until `release`, or until nobody refers to it any more."""
+    """A lock that is held until `release`, or until the process ends."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -28,9 +28,6 @@ class Lock:
         if descriptor is not None:
             with suppress(OSError):
                 os.close(descriptor)
-
-    def __del__(self) -> None:
-        self.release()
 
 
 def lock(path: Path) -> Lock | None:

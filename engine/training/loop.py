@@ -149,11 +149,21 @@ def _run_epoch(training: Training, recorder: Recorder) -> None:
     values["x/lr"] = training.learner.rate
     recorder.add_epoch(epoch, values)
     progress.epoch = epoch + 1
+    before = _version(training.last)
     try:
         save_epoch(training, improved=improved)
     except BaseException:
-        progress.epoch = epoch  # last.pt is still the one before
+        if _version(training.last) == before:
+            progress.epoch = epoch
         raise
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    """What tells a file from the one that took its place; None for none."""
+    if not file.is_file():
+        return None
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _learn(training: Training) -> dict[str, float]:

@@ -162,6 +162,21 @@ def test_interrupted_before_the_first_epoch_there_is_nothing_to_resume(
     assert (result.best, result.last, result.history, result.interrupted) == (None, None, (), True)
 
 
+def test_interrupted_when_the_checkpoint_has_just_got_its_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(_: Path) -> None:
+        if (tmp_path / "exp/weights/last.pt").is_file():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.checkpoint.sync_folder", interrupt)
+    options = TrainOptions(str(folder / "tiny.yaml"), data=str(folder / "data.yaml"), epochs=3, device="cpu", workers=0)
+    caplog.set_level("INFO")
+    result = train(replace(options, project=str(tmp_path), noplots=True))
+    assert result.last is not None
+    assert f"{result.last} holds epoch 1: --resume {result.last}" in caplog.text
+
+
 @pytest.mark.slow
 def test_interrupt_keeps_the_last_checkpoint(folder: Path, tmp_path: Path) -> None:
     running = process(flags(folder, tmp_path, "--epochs", 1000, "--noplots", "--workers", 2), tmp_path)
