@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.errors import EngineError
 from files.atomic import LEFTOVER_AGE_S, remove_leftovers
 from files.folder_lock import FolderInUseError, folder_lock
+from files.paths import expanded
 from files.strict_yaml import read_yaml
 
 OPTIONS = "opt.yaml"
@@ -126,7 +127,7 @@ def recorded_data(weights: str | Path) -> str:
     Raises:
         EngineError: the options of the run are there, but cannot be read.
     """
-    folder = Path(weights).expanduser().resolve().parent
+    folder = expanded(weights).resolve().parent
     options = folder.parent / OPTIONS
     if folder.name != "weights" or not options.is_file():
         return ""

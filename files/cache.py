@@ -8,6 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from files.paths import expanded
 from files.printable import printable
 from files.terminal import terminal
 
@@ -21,7 +22,7 @@ def cache_folder() -> Path:
     It holds `scans/` (checks of data sets), `images/` (pixels of `--cache disk`) and the generated demo data set.
     """
     chosen = os.environ.get(VARIABLE)
-    folder = Path(chosen).expanduser() if chosen else user_cache_path("saconv-yolo", appauthor=False)
+    folder = expanded(chosen) if chosen else user_cache_path("saconv-yolo", appauthor=False)
     return folder.absolute()
 
 

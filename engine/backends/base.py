@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.errors import EngineError
 from files.classes import Classes
+from files.paths import exists, expanded, find, is_folder, shown, why_missing
 from models.heads.base import Predictions
 
 
@@ -105,10 +106,10 @@ def open_backend(
     Raises:
         EngineError: no such file, no back end for it, or it cannot be loaded, or not as `cfg`.
     """
-    path = Path(weights).expanduser()
+    path = find(str(weights)) or expanded(weights)
     backend = _backend_of(path)
     if cfg and not backend.takes_cfg:
-        kind = "folders" if path.is_dir() else f"weights ending in {path.suffix!r}"
+        kind = "folders" if is_folder(path) else f"weights ending in {path.suffix!r}"
         raise EngineError(f"--cfg {cfg}: {kind} run as they are; leave --cfg out")
     extra: dict[str, Any] = {"cfg": cfg} if cfg else {}
     opened = backend(path, device=device, dtype=dtype, **extra)  # type: ignore[call-arg]
@@ -118,7 +119,7 @@ def open_backend(
 
 def _backend_of(path: Path) -> type[Backend]:
     known = ", ".join(sorted(_BY_SUFFIX))
-    if path.is_dir():
+    if is_folder(path):
         found = next((backend for backend in _BACKENDS if backend.opens_folder(path)), None)
         if found is None:
             raise EngineError(f"{path}: a folder without a network that a back end knows; known endings: {known}")
@@ -126,6 +127,6 @@ def _backend_of(path: Path) -> type[Backend]:
     found = _BY_SUFFIX.get(path.suffix.lower())
     if found is None:
         raise EngineError(f"{path}: no back end for weights ending in {path.suffix!r}; known endings: {known}")
-    if not path.exists():
-        raise EngineError(f"{path}: no such weights file; check --weights")
+    if not exists(path):
+        raise EngineError(f"{shown(path)}: {why_missing(path, 'weights file')}; check --weights")
     return found

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from files.classes import Classes
 from files.errors import InputError
+from files.paths import exists, expanded, find, is_file, shown, why_missing
 from files.problems import short
 from models.errors import WeightsError
 from models.weights.checks import check_kinds, check_numbers
@@ -60,7 +61,7 @@ def load_source(path: str | Path) -> SourceWeights:
     Raises:
         WeightsError: there is no such file, it is damaged, it might run code, or holds no weights.
     """
-    path = Path(path)
+    path = find(str(path)) or expanded(path)
     try:
         content = read_plain(path)
     except pickle.UnpicklingError:
@@ -80,8 +81,10 @@ def read_plain(path: Path) -> Any:
         WeightsError: there is no such file, or it is damaged.
         pickle.UnpicklingError: it holds more than that, or is damaged in a way that looks like it.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such checkpoint; check --weights")
+    if not exists(path):
+        raise WeightsError(f"{shown(path)}: {why_missing(path, 'checkpoint')}; check --weights")
+    if not is_file(path):
+        raise WeightsError(f"{path}: no such checkpoint, but a folder, pipe or device; check --weights")
     _check_inflation(path)
     try:
         with warnings.catch_warnings():
