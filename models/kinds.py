@@ -20,6 +20,7 @@ from models.errors import ConfigError
 
 _WINDOWS = frozenset({"k", "s", "d", "kernel_size", "stride", "dilation"})
 _AT_LEAST_ONE = _WINDOWS | {"c1", "c2", "n", "g", "groups", "heads", "num_heads", "num_layers", "num_features"}
+_FACTORS = frozenset({"e", "mlp", "ratio"})
 _AT_LEAST_ZERO = frozenset({"p", "p1", "p2", "output_padding"})
 
 
@@ -27,7 +28,7 @@ def check_arguments(block: type[nn.Module], arguments: Mapping[str, Any], slots:
     """Checks what a block's constructor is about to get.
 
     Sizes, strides, dilations and groups are whole numbers from 1, whatever block it is: they are known by the names
-    that all blocks, and torch, give them.
+    that all blocks, and torch, give them. So are the factors that make inner channels of outer ones, which are above 0.
 
     Args:
         arguments: by name; further keywords under the name of the constructor's `**` argument.
@@ -54,6 +55,10 @@ def _check(name: str, value: Any, hint: Any) -> None:
     for number in _numbers(value):
         if not math.isfinite(number):
             raise ConfigError(f"{name} must be finite, not {number}")
+        if name in _FACTORS:
+            if number <= 0:
+                raise ConfigError(f"{name} must be above 0, not {number}")
+            current_budget().check("parameters", number, f"{name} of {{}}")  # a layer so wide has as many at least
         if isinstance(number, float):
             continue
         least = 1 if name in _AT_LEAST_ONE else 0 if name in _AT_LEAST_ZERO else None

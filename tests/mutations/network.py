@@ -8,6 +8,8 @@ _LOOPS = "tests/models/losses/test_anchor_loss_levels.py::test_equals_the_loops"
 _ANCHORS = "tests/models/heads/test_anchors.py"
 _DETECTOR = "tests/models/test_detector.py"
 _TRANSFER = "tests/models/weights/test_transfer.py"
+_NEWER = "tests/models/blocks/test_newer_blocks.py"
+_NEWER_ROWS = "tests/models/blocks/test_newer_rows.py"
 
 _LOSS = (
     *cut(
@@ -65,6 +67,72 @@ _BLOCKS = (
         "models/blocks/spconv.py",
         "tests/models/blocks/test_spconv.py::test_equals_the_formulas_on_every_size",
         ("ceil_mode=True, count_include_pad=False)", "ceil_mode=True, divisor_override=4)"),
+    ),
+    *cut(
+        "models/blocks/attention.py",
+        f"{_NEWER}::test_attention_in_loops",
+        ("parts.split((kd, kd, hd), 3)", "parts.roll(-kd, 3).split((kd, kd, hd), 3)"),
+        ("_as_map(y, height, width) + self.pe", "self.pe"),
+    ),
+    *cut(
+        "models/blocks/attention.py",
+        f"{_NEWER}::test_one_head_for_each_64_channels",
+        ("max(channels // 64, 1)", "max(channels // 32, 1)"),
+    ),
+    *cut(
+        "models/blocks/area_attention.py",
+        f"{_NEWER}::test_area_attention_in_loops",
+        ("cells.unflatten(1, (self.area, -1))", "cells.unflatten(1, (1, -1))"),
+        ("_as_map(y, height, width) + self.pe", "self.pe"),
+    ),
+    *cut(
+        "models/blocks/area_attention.py",
+        f"{_NEWER}::test_a_residual_a2c2f_stays_in_half_precision",
+        ("self.gamma.to(y.dtype)[", "self.gamma["),
+    ),
+    *cut(
+        "models/blocks/area_attention.py",
+        f"{_NEWER_ROWS}::test_a2c2f_adds_its_input_at_the_largest_sizes",
+        ('frozenset("lx")', 'frozenset("mlx")'),
+        ("residual=True, mlp=1.2)", "residual=True)"),
+    ),
+    *cut(
+        "models/blocks/c2f.py",
+        f"{_NEWER_ROWS}::test_c3k2_has_c3k_at_the_large_sizes",
+        ('frozenset("mlx")', 'frozenset("lx")'),
+    ),
+    *cut(
+        "models/blocks/c2f.py",
+        f"{_NEWER_ROWS}::test_every_3x3_convolution_is_of_the_class_that_a_row_names",
+        ("return C3k(h, h, 2, shortcut, g, conv=conv, **conv_kwargs)", "return C3k(h, h, 2, shortcut, g)"),
+    ),
+    *cut(
+        "models/blocks/cib.py",
+        f"{_NEWER_ROWS}::test_every_3x3_convolution_is_of_the_class_that_a_row_names",
+        ("return conv(c, c, 3, g=c, **conv_kwargs)", "return conv(c, c, 3, **conv_kwargs)"),
+        ("CIB(h, h, shortcut, 1.0, lk, conv=conv, **conv_kwargs)", "CIB(h, h, shortcut, 1.0, lk)"),
+    ),
+    *cut(
+        "models/blocks/cib.py",
+        f"{_NEWER}::test_rep_vgg_dw_becomes_one_convolution",
+        ("large.bias += small.bias", "large.bias += 0"),
+        ("(2, 2, 2, 2)", "(1, 3, 2, 2)"),
+    ),
+    *cut(
+        "models/rules.py",
+        f"{_NEWER_ROWS}::test_c3k2_has_c3k_at_the_large_sizes",
+        ("values.get(name, arg)", "arg"),
+    ),
+    *cut(
+        "models/parser.py",
+        f"{_NEWER_ROWS}::test_c3k2_has_c3k_at_the_large_sizes",
+        (" | dict(plan.kwargs)", ""),
+    ),
+    *cut(
+        "models/kinds.py",
+        f"{_NEWER_ROWS}::test_too_much_is_refused",
+        ('current_budget().check("repeats", number)', "pass"),
+        ('current_budget().check("parameters", number, f"{name} of {{}}")', "pass"),
     ),
 )
 
