@@ -176,7 +176,10 @@ class ValOptions:
     """
 
     weights: str = field(
-        metadata=flag("checkpoint: runs/train/exp/weights/best.pt, YOLOv5's or ultralytics' own", text=filled)
+        metadata=flag(
+            "checkpoint: runs/train/exp/weights/best.pt, YOLOv5's or ultralytics' own; or what export.py wrote",
+            text=filled,
+        )
     )
     cfg: str = field(default="", metadata=_OTHER_CFG)
     data: str = field(
@@ -255,6 +258,9 @@ class DetectOptions:
         metadata=flag("drop a box that overlaps a better one by more than this (IoU)", numbers=UNIT_INTERVAL),
     )
     max_det: int = field(default=1000, metadata=flag("most detections per picture", numbers=_BOXES))
+    data: str = field(
+        default="", metadata=flag("data-set YAML that names the classes of an exported file without names", text=filled)
+    )
     device: str = field(default="", metadata=_DEVICE)
     view_img: bool = field(default=False, metadata=flag("show the results in a window"))
     save_txt: bool = field(

@@ -12,11 +12,12 @@ from data.coco.records import CocoSplit
 from data.coco.records import load_split as load_annotations
 from data.config import DatasetConfig, load_dataset_config
 from data.loading.loader import build_loader
-from engine.channels import require_colour
-from engine.device import Compute, precision_of, select_device
+from engine.backends import Backend, open_backend, require_precision
+from engine.class_names import name_classes
+from engine.device import precision_of, select_device
 from engine.errors import EngineError
 from engine.faults import faults_told
-from engine.input_size import check_input_memory, fit_to_stride
+from engine.input_size import check_fixed_size, check_input_memory, fit_to_stride
 from engine.metrics.coco import CocoEvaluator, figures_table
 from engine.metrics.evaluate import EvalResult, evaluate
 from engine.options import ValOptions
@@ -25,8 +26,6 @@ from engine.runs import recorded_data, reserve_run_dir
 from files.faults import OutputError
 from files.printable import Lines
 from models.budget import model_budget
-from models.detector import Detector
-from models.weights.load import load_detector
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +48,14 @@ def validate(options: ValOptions) -> EvalResult:
 def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
     make_folder = reserve_run_dir(options.project, options.name, options.exist_ok, held)
     device = select_device(options.device)
-    compute = Compute(device, precision_of(device, half=options.half, bf16=options.bf16))
+    precision = precision_of(device, half=options.half, bf16=options.bf16)
     with model_budget(options.model_budget):
-        detector = load_detector(options.weights, device, options.cfg)
-    require_colour(detector.in_channels, str(options.cfg or options.weights))
-    config = load_dataset_config(_data_yaml(options, detector))
-    (imgsz,) = fit_to_stride((options.imgsz or detector.imgsz,), detector.size_divisor)
-    split = load_split(config, options, detector)
+        backend = open_backend(options.weights, device=device, dtype=precision, cfg=options.cfg, autocast=True)
+    require_precision(backend, half=options.half, bf16=options.bf16)
+    config = load_dataset_config(_data_yaml(options, backend))
+    name_classes(backend, config)
+    imgsz = _input_size(options, backend)
+    split = load_split(config, options, backend)
     check_input_memory(imgsz, options.batch_size, len(split.records))
     for line in split.report.lines():
         log.info("%s: %s", options.task, line)
@@ -65,22 +65,22 @@ def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
         split,
         imgsz=imgsz,
         batch_size=options.batch_size,
-        stride=detector.size_divisor,
+        stride=backend.stride,
         rect=True,
         workers=options.workers,
         strict=options.strict,
+        input_hw=backend.fixed_hw,
     )
     folder = make_folder()
-    _prepare_model(detector, compute, imgsz)
+    _prepare(backend, imgsz)
     result = evaluate(
-        detector,
+        backend,
         loader,
         CocoEvaluator(split),
-        device=device,
+        device=backend.device,
         conf_thres=options.conf_thres,
         iou_thres=options.iou_thres,
         max_det=options.max_det,
-        precision=compute.precision,
         report=True,
     )
     try:
@@ -93,15 +93,24 @@ def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
     return replace(result, folder=folder)
 
 
-def _data_yaml(options: ValOptions, detector: Detector) -> str:
+def _input_size(options: ValOptions, backend: Backend) -> int:
+    """Long side of the input, pixels."""
+    asked = () if options.imgsz is None else (options.imgsz,)
+    if backend.fixed_hw is not None:
+        check_fixed_size(asked, backend.fixed_hw, backend.weights)
+        return max(backend.fixed_hw)
+    return fit_to_stride(asked or (backend.imgsz,), backend.stride)[0]
+
+
+def _data_yaml(options: ValOptions, backend: Backend) -> str:
     """`--data`, else what its run was started with, else what the checkpoint says (older ones do)."""
-    data = options.data or recorded_data(options.weights) or detector.data
+    data = options.data or recorded_data(options.weights) or backend.data
     if data:
         return data
     raise EngineError(f"{options.weights}: does not say which data set it was trained on; name one with --data")
 
 
-def load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -> CocoSplit:
+def load_split(config: DatasetConfig, options: ValOptions, backend: Backend) -> CocoSplit:
     """The split of `--task`, its classes those of the checkpoint, by name.
 
     The data set may lack some, and have others of which there is no box, or which `names` leaves out.
@@ -110,8 +119,8 @@ def load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -
     if part is None:
         raise EngineError(f"{config.file}: has no '{options.task}' split; add one, or choose another --task")
     settings = config.settings(max_pixels=options.max_pixels)
-    split = load_annotations(config.source(options.task), settings, like=detector.classes, strict=options.strict)
-    known, names = {*detector.classes.names}, settings.names
+    split = load_annotations(config.source(options.task), settings, like=backend.classes, strict=options.strict)
+    known, names = {*backend.classes.names}, settings.names
     if names is None:
         unknown, missing = {name for name, number in split.unused.items() if number}, {*split.absent}
     else:
@@ -129,11 +138,11 @@ def load_split(config: DatasetConfig, options: ValOptions, detector: Detector) -
     )
 
 
-def _prepare_model(detector: Detector, compute: Compute, imgsz: int) -> None:
-    """Fuses the blocks for inference and puts the weights into the layout that suits the device; says so in a line."""
-    detector.fuse().to(memory_format=compute.layout)
-    log.info("device: %s", compute.describe())
-    if compute.device.type != "cpu":
-        # The first pass loads kernels, which is not what the timings are about.
-        with torch.inference_mode(), compute.autocast():
-            detector(compute.inputs(torch.zeros((1, 3, imgsz, imgsz), dtype=torch.uint8)))
+def _prepare(backend: Backend, imgsz: int) -> None:
+    """Says what computes; the first pass loads kernels, which is not what the timings are about."""
+    log.info("device: %s", backend.where())
+    for remark in backend.remarks:
+        log.info("%s: %s", backend.weights, remark)
+    if backend.device.type != "cpu":
+        height, width = backend.fixed_hw or (imgsz, imgsz)
+        backend(torch.zeros((1, 3, height, width), dtype=torch.uint8))

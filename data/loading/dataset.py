@@ -105,6 +105,7 @@ class DetectionDataset(Dataset[Item | Failure]):
         seed: first part of the seed of every item; the others are epoch and index.
         cache: keep resized images: None, 'ram' or 'disk'.
         interpolation: how pictures that are not augmented shrink: 'linear' as in training and detection, or 'area'.
+        fitted: pictures that are not augmented are as large as the input allows, whatever `imgsz` says.
 
     Raises:
         DataError: a hyperparameter is unknown or out of bounds, or the cache does not fit.
@@ -120,7 +121,9 @@ class DetectionDataset(Dataset[Item | Failure]):
         seed: int = 0,
         cache: str | None = None,
         interpolation: str = "linear",
+        fitted: bool = False,
     ) -> None:
+        self.fitted = fitted
         self.records = split.records
         self.imgsz = imgsz
         self.seed = seed
@@ -151,7 +154,11 @@ class DetectionDataset(Dataset[Item | Failure]):
     def _make(self, key: ItemKey) -> Item:
         record = self.records[key.image]
         hw = (record.height, record.width)
-        letterbox = Letterbox.at_ratio(hw, (key.height, key.width), self.imgsz / max(hw))
+        input_hw = (key.height, key.width)
+        if self.fitted:
+            letterbox = Letterbox.fit(hw, input_hw)
+        else:
+            letterbox = Letterbox.at_ratio(hw, input_hw, self.imgsz / max(hw))
         self._met.clear()
         if self.pipeline is None:
             sample, start = self._plain(key, letterbox)

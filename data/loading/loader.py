@@ -124,6 +124,7 @@ def build_loader(
     cache: str | None = None,
     interpolation: str = "linear",
     strict: bool = False,
+    input_hw: tuple[int, int] | None = None,
 ) -> Loader:
     """Batches of a split.
 
@@ -139,6 +140,7 @@ def build_loader(
         workers: processes; 0 makes batches in this one.
         seed: of order and augmentation, at least 0.
         strict: a damaged image is an error, raised while iterating.
+        input_hw: height and width, pixels, of all inputs, in place of what `imgsz` and `rect` say.
 
     Raises:
         DataError: a hyperparameter is unknown or out of bounds, or the cache does not fit.
@@ -151,8 +153,11 @@ def build_loader(
         seed=seed,
         cache=cache,
         interpolation=interpolation,
+        fitted=input_hw is not None,
     )
-    if rect:
+    if input_hw is not None:
+        order, shapes = np.arange(len(dataset)), np.tile(input_hw, (len(dataset), 1))
+    elif rect:
         order, shapes = rectangular_shapes(split, imgsz, batch_size, stride)
     else:
         order, shapes = np.arange(len(dataset)), np.full((len(dataset), 2), imgsz)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from engine.device import describe_device
 from engine.errors import EngineError
 from files.classes import Classes
 from files.paths import exists, expanded, find, is_folder, shown, why_missing
@@ -24,7 +25,9 @@ class Backend(ABC):
     at the head of the file; see `engine.packages`.
 
     Attributes:
-        takes_cfg: whether the constructor also takes `cfg: str`, an architecture to run the weights in.
+        takes_cfg: whether the constructor also takes `cfg: str`, an architecture to run the weights in, and
+            `autocast: bool`, whether lower precision is up to each operation, the weights staying float32.
+        takes_precision: whether `dtype` decides; files that were written in a precision stay in it.
         weights: file or folder, for messages.
         classes: names and the data set's own ids, in class order.
         imgsz: side of the network input it was made for, pixels.
@@ -34,9 +37,12 @@ class Backend(ABC):
             suppresses itself gives its detections as predictions that need none; see `finished_predictions`.
         fixed_hw: height and width of the input, where no other size is taken.
         remarks: what a user should know of these weights, a sentence each.
+        data: path of the data-set YAML that they were trained on, where they say so.
+        is_named: whether `classes` are names that the weights carry, not numbers in their place.
     """
 
     takes_cfg: ClassVar[bool] = False
+    takes_precision: ClassVar[bool] = True
     weights: Path
     classes: Classes
     imgsz: int
@@ -46,6 +52,8 @@ class Backend(ABC):
     needs_suppression: bool = True
     fixed_hw: tuple[int, int] | None = None
     remarks: tuple[str, ...] = ()
+    data: str = ""
+    is_named: bool = True
 
     @classmethod
     def opens_folder(cls, folder: Path) -> bool:
@@ -63,6 +71,14 @@ class Backend(ABC):
         Returns:
             Boxes and scores, float32.
         """
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` uint8 images to what the call would make of them first, for those who time it apart."""
+        return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+    def where(self) -> str:
+        """What computes, and in which precision, in words."""
+        return f"{describe_device(self.device)}; {str(self.dtype).removeprefix('torch.')}"
 
     def synchronize(self) -> None:
         """Waits until all work is done, so that a clock read afterwards means something."""
@@ -96,12 +112,18 @@ def register_backend(*suffixes: str) -> Callable[[BackendClass], BackendClass]:
 
 
 def open_backend(
-    weights: str | Path, *, device: torch.device, dtype: torch.dtype = torch.float32, cfg: str = ""
+    weights: str | Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    cfg: str = "",
+    autocast: bool = False,
 ) -> Backend:
     """Loads weights with the back end that their ending names; a folder with the one that knows what lies in it.
 
     Args:
         cfg: another architecture to run the weights in; '' is their own.
+        autocast: see `Backend.takes_cfg`; means nothing where the file has its precision.
 
     Raises:
         EngineError: no such file, no back end for it, or it cannot be loaded, or not as `cfg`.
@@ -111,10 +133,21 @@ def open_backend(
     if cfg and not backend.takes_cfg:
         kind = "folders" if is_folder(path) else f"weights ending in {path.suffix!r}"
         raise EngineError(f"--cfg {cfg}: {kind} run as they are; leave --cfg out")
-    extra: dict[str, Any] = {"cfg": cfg} if cfg else {}
+    extra: dict[str, Any] = {"cfg": cfg, "autocast": autocast} if backend.takes_cfg else {}
     opened = backend(path, device=device, dtype=dtype, **extra)  # type: ignore[call-arg]
     opened.weights = path
     return opened
+
+
+def require_precision(backend: Backend, *, half: bool, bf16: bool) -> None:
+    """Refuses `--half` and `--bf16` where the weights have their precision.
+
+    Raises:
+        EngineError: one of them is given.
+    """
+    if (half or bf16) and not backend.takes_precision:
+        flag = "--half" if half else "--bf16"
+        raise EngineError(f"{flag}: {backend.weights} has the precision that it was exported in; leave {flag} out")
 
 
 def _backend_of(path: Path) -> type[Backend]:

@@ -24,6 +24,7 @@ class ExportedBackend(Backend):
 
     metadata: Metadata
     fixed_batch: int | None = None
+    takes_precision = False
 
     def describe(self, metadata: Metadata) -> None:
         """Sets what the metadata say: classes, sizes, suppression."""
@@ -57,8 +58,7 @@ class ExportedBackend(Backend):
         return Predictions(torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
 
     def __call__(self, images: Tensor) -> Predictions:
-        scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-        array = np.ascontiguousarray(scaled.cpu().numpy())  # (B, 3, H, W)
+        array = np.ascontiguousarray(self.prepare(images).cpu().numpy())  # (B, 3, H, W)
         size = self.fixed_batch or len(array)
         parts = [self.predictions(self.run(_padded(array[at : at + size], size))) for at in range(0, len(array), size)]
         boxes, scores = (torch.cat(tensors)[: len(array)] for tensors in zip(*parts, strict=True))

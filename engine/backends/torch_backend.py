@@ -10,37 +10,57 @@ from torch import Tensor
 
 from engine.backends.base import Backend, register_backend
 from engine.channels import require_colour
-from engine.device import memory_format_of, network_input
+from engine.device import describe_device, describe_precision, memory_format_of, network_input
 from models.heads.base import Predictions
 from models.weights.load import load_detector
 
 
 @register_backend(".pt", ".pth")
 class TorchBackend(Backend):
-    """Runs a checkpoint of `train.py` or of YOLOv5. Half precision concerns the network alone, not the decoding.
+    """Runs a checkpoint. Half precision concerns the network alone, not the decoding.
 
     Args:
         cfg: another architecture to run the weights in; '' is their own.
+        autocast: the weights stay float32, and torch.autocast decides where `dtype` is computed in.
     """
 
     takes_cfg = True
 
     def __init__(
-        self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32, cfg: str = ""
+        self,
+        weights: Path,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        cfg: str = "",
+        autocast: bool = False,
     ) -> None:
         model = load_detector(weights, device, cfg)
         require_colour(model.in_channels, cfg or str(weights))
         self.classes = model.classes
         self.imgsz = model.imgsz
+        self.data = model.data
         self.stride = math.lcm(model.size_divisor, round(float(model.stride.max())))
         self.needs_suppression = model.head.needs_suppression
         self.device = device
         self.dtype = dtype
-        # Folded in float32, then rounded once.
         self.layout = memory_format_of(device, dtype)
-        self.model = model.fuse().to(dtype).to(memory_format=self.layout)
+        self.weights_dtype = torch.float32 if autocast else dtype
+        self.autocast = torch.autocast(device.type, dtype=dtype, enabled=autocast and dtype != torch.float32)
+        # Folded in float32, then rounded once.
+        self.model = model.fuse().to(self.weights_dtype).to(memory_format=self.layout)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Predictions:
         # Scaled before rounding to half precision; 0..255 is not exact in bfloat16 after a division there.
-        return self.model.predict(network_input(images, self.device, self.layout).to(self.dtype))
+        inputs = self.prepare(images).to(self.weights_dtype)
+        with self.autocast:
+            return self.model.predict(inputs)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """To float32 in [0, 1] on the device, in the layout that is fastest there."""
+        return network_input(images, self.device, self.layout)
+
+    def where(self) -> str:
+        """Device, layout and precision in words."""
+        return f"{describe_device(self.device)}; {describe_precision(self.layout, self.dtype)}"

@@ -85,13 +85,12 @@ def detect(options: DetectOptions, backend: Backend | None = None) -> int:
 
 
 def _announce(options: DetectOptions, prediction: Prediction, loaded: bool) -> None:
-    from engine.device import Compute
-
     predictor = prediction.predictor
     backend = predictor.backend
     if loaded:
-        compute = Compute(backend.device, backend.dtype)
-        _say(f"{options.weights}: {len(backend.classes)} classes; {compute.describe()}")
+        _say(f"{options.weights}: {len(backend.classes)} classes; {backend.where()}")
+        for remark in backend.remarks:
+            _say(f"{options.weights}: {remark}")
     if prediction.source.skipped:
         _warn(prediction.source.skipped)
 

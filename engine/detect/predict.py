@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from data.config import load_dataset_config
 from data.errors import DataError
 from data.media.sources import NO_IMAGE, Frame, Source, open_source
-from engine.backends import Backend, open_backend
+from engine.backends import Backend, open_backend, require_precision
+from engine.class_names import name_classes
 from engine.detect.predictor import STAGES, Predictor, class_indices
 from engine.detections import CLASS_NAME, Detections
 from engine.device import detection_precision, select_device
@@ -120,6 +122,9 @@ def predict(options: DetectOptions, backend: Backend | None = None) -> Predictio
         dtype = detection_precision(device, half=options.half, bf16=options.bf16, fp32=options.fp32)
         with model_budget(options.model_budget):
             backend = open_backend(options.weights, device=device, dtype=dtype, cfg=options.cfg)
+        require_precision(backend, half=options.half, bf16=options.bf16)
+        if options.data and not backend.is_named:
+            name_classes(backend, load_dataset_config(options.data))
     predictor = Predictor(
         backend,
         imgsz=options.imgsz,

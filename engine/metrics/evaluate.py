@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from data.loading.loader import Batch, ImageMeta
+from engine.backends.base import Backend
 from engine.device import Compute
 from engine.metrics.coco import COUNTED, CocoEvaluator, CocoMetrics, shown
 from engine.metrics.confusion import ConfusionMatrix
@@ -23,7 +24,7 @@ from engine.postprocess import select_boxes
 from engine.targets import targets_of
 from files.progress import bar
 from files.words import count
-from models.heads.base import DetectionHead
+from models.heads.base import DetectionHead, Predictions
 from models.losses.targets import Targets
 
 # What a person sees (pictures, confusion matrix) is what detect.py shows by default.
@@ -89,7 +90,7 @@ class EvalResult:
 
 
 def evaluate(
-    model: Network,
+    model: Network | Backend,
     loader: Iterable[Batch],
     evaluator: CocoEvaluator,
     *,
@@ -107,7 +108,7 @@ def evaluate(
     The model stays on its device and in its mode (each sub-module's own); its weights are not converted.
 
     Args:
-        model: a detector.
+        model: a detector, or a back end, which has its own device and precision and no losses.
         loader: batches without augmentation over the evaluator's images.
         evaluator: made once per split, used for every evaluation of it.
         conf_thres, iou_thres, max_det: see `select_boxes`; a low score threshold is what AP needs.
@@ -117,26 +118,54 @@ def evaluate(
         report: say in `notes` where other figures would be fair too, with these.
     """
     run = _Run(evaluator, _Stopwatch(device))
-    compute = Compute(device, precision)
-    select = partial(select_boxes, needs_suppression=model.head.needs_suppression, max_det=max_det)
-    with _eval_mode(model), torch.inference_mode():
+    with _looking(model, Compute(device, precision), run.stopwatch) as (look, needs_suppression):
+        select = partial(select_boxes, needs_suppression=needs_suppression, max_det=max_det)
         for number, batch in enumerate(bar(loader, "val", leave=False)):
-            with run.stopwatch("pre-process"):
-                images = compute.inputs(batch.images)
-            with run.stopwatch("inference"), compute.autocast():
-                logits = model.logits(images)
-                predictions = model.head.decode(logits)
+            predictions, logits = look(batch.images)
             with run.stopwatch("NMS"):
                 found = select(predictions, conf_thres=conf_thres, iou_thres=iou_thres, multi_label=True)
             if criterion is not None:
                 losses = criterion([level.float() for level in logits], targets_of(batch, device))
-                run.add_losses(losses, len(images))
+                run.add_losses(losses, len(batch))
             shown = [boxes.cpu() for boxes in select(predictions, conf_thres=SHOWN_CONF, iou_thres=SHOWN_IOU)]
             found, shown = _without_damaged(found, batch.metas), _without_damaged(shown, batch.metas)
             run.add_batch(batch.metas, found, shown)
             if number < keep_batches:
                 run.samples.append(Sample(batch, shown))
     return run.result(max_det if report else None)
+
+
+Look = Callable[[Tensor], tuple[Predictions, list[Tensor]]]
+"""`(B, 3, H, W)` uint8 images to predictions, and to logits where there are any to measure a loss of."""
+
+
+@contextmanager
+def _looking(
+    model: Network | Backend, compute: Compute, stopwatch: Callable[[str], AbstractContextManager[None]]
+) -> Iterator[tuple[Look, bool]]:
+    """What looks at a batch, timed, and whether its predictions need suppression."""
+    if isinstance(model, Backend):
+        backend = model
+
+        def look(images: Tensor) -> tuple[Predictions, list[Tensor]]:
+            with stopwatch("pre-process"):
+                inputs = backend.prepare(images)
+            with stopwatch("inference"):
+                return backend(inputs), []
+
+        yield look, backend.needs_suppression
+        return
+    network = model
+
+    def look_at_logits(images: Tensor) -> tuple[Predictions, list[Tensor]]:
+        with stopwatch("pre-process"):
+            inputs = compute.inputs(images)
+        with stopwatch("inference"), compute.autocast():
+            logits = network.logits(inputs)
+            return network.head.decode(logits), logits
+
+    with _eval_mode(network), torch.inference_mode():
+        yield look_at_logits, network.head.needs_suppression
 
 
 def _without_damaged(found: Sequence[Tensor], metas: Sequence[ImageMeta]) -> list[Tensor]:

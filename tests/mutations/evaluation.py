@@ -114,7 +114,7 @@ _BOXES = (
     *cut(
         "engine/metrics/evaluate.py",
         f"{_EVALUATE}::test_a_head_that_needs_no_suppression_gets_none",
-        ("needs_suppression=model.head.needs_suppression", "needs_suppression=True"),
+        ("yield look_at_logits, network.head.needs_suppression", "yield look_at_logits, True"),
     ),
     *cut(
         "engine/input_size.py",

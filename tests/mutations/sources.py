@@ -102,11 +102,6 @@ MUTATIONS = (
         ('        require_colour(network.get("ch", CHANNELS), options.weights)\n', "        pass\n"),
     ),
     *cut(
-        "engine/validation.py",
-        _CHANNELS,
-        ("    require_colour(detector.in_channels, str(options.cfg or options.weights))\n", ""),
-    ),
-    *cut(
         "engine/backends/torch_backend.py",
         _CHANNELS,
         ("        require_colour(model.in_channels, cfg or str(weights))\n", ""),

@@ -15,9 +15,9 @@ from engine.cli import detect, train, val
 from engine.cli.flags import options_parser, parse
 from engine.errors import EngineError
 from engine.flag import flags_of
-from engine.options import DetectOptions, ResumeOptions, TrainOptions, ValOptions
+from engine.options import DetectOptions, ExportOptions, ResumeOptions, TrainOptions, ValOptions
 
-# As they were before the parsers were made from the options, and --strict and --max-pixels, which came later; names of
+# As they were before the parsers were made from the options, and those that came later (--strict, --max-pixels, detect.py's --data); names of
 # one flag are joined by a slash.
 FLAGS: dict[type, str] = {
     TrainOptions: (
@@ -31,9 +31,13 @@ FLAGS: dict[type, str] = {
         "--max-pixels --model-budget"
     ),
     DetectOptions: (
-        "--weights --cfg --source --imgsz/--img/--img-size --conf-thres --iou-thres --max-det --device --view-img "
+        "--weights --cfg --source --imgsz/--img/--img-size --conf-thres --iou-thres --max-det --data --device --view-img "
         "--save-txt --save-conf --save-crop --save-json --nosave --classes --agnostic-nms --project --name --exist-ok "
         "--line-thickness --hide-labels --hide-conf --half --bf16 --fp32 --vid-stride --max-pixels --model-budget"
+    ),
+    ExportOptions: (
+        "--weights --include --cfg --data --imgsz/--img/--img-size --batch-size/--batch --dynamic --opset --half --int8 "
+        "--nms --conf-thres --iou-thres --topk-all --agnostic-nms --simplify --model-budget"
     ),
 }
 
