@@ -346,7 +346,7 @@ class ExportOptions:
     )
     batch_size: int = field(default=1, metadata=flag("pictures per call", "--batch", numbers=_BATCHES))
     dynamic: bool = field(default=False, metadata=flag("take any batch, and any size that the stride divides"))
-    opset: int = field(default=0, metadata=flag("version of ONNX's operators (default: 20)", numbers=_OPSETS))
+    opset: int | None = field(default=None, metadata=flag("version of ONNX's operators (default: 20)", numbers=_OPSETS))
     half: bool = field(default=False, metadata=flag("weights and network in float16"))
     int8: bool = field(default=False, metadata=flag("quantise to int8, calibrated on --data's training pictures"))
     nms: bool = field(default=False, metadata=flag("put suppression into the file: it gives boxes, scores, classes"))
