@@ -338,15 +338,12 @@ _OUTLINES: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (_circle, _
 """Per class, a function that draws an outline (n, 2) of about unit radius around the origin."""
 
 
-def _main() -> int:
+if __name__ == "__main__":
     with terminal() as shown:
+        code = ExitCode.DONE
         try:
             print(printable(str(ensure_demo_dataset())))
         except DataError as error:
             print(f"error: {printable(str(error))}", file=sys.stderr)
-            return ExitCode.BAD_INPUT
-        return shown.finish(ExitCode.DONE)
-
-
-if __name__ == "__main__":
-    sys.exit(_main())
+            code = ExitCode.BAD_INPUT
+        sys.exit(shown.finish(code))
