@@ -50,13 +50,13 @@ def fixed_parts(node: ast.expr) -> Iterator[str]:
 def texts() -> tuple[tuple[str, ...], ...]:
     """The fixed parts of every text of the sources that is long enough to mean something."""
     found = set()
-    for package in PACKAGES:
-        for file in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.JoinedStr | ast.Constant):
-                    parts = tuple(part for part in fixed_parts(node) if part)
-                    if max(map(len, parts), default=0) >= LEAST_PART:
-                        found.add(parts)
+    packages = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    for file in (*packages, ROOT / "hubconf.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.JoinedStr | ast.Constant):
+                parts = tuple(part for part in fixed_parts(node) if part)
+                if max(map(len, parts), default=0) >= LEAST_PART:
+                    found.add(parts)
     return tuple(found)
 
 

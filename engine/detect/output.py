@@ -151,16 +151,13 @@ class DetectionWriter:
 
     def _write_crops(self, folder: Path, tail: str, frame: Frame, detections: Detections) -> None:
         make_folder(folder)
-        height, width = frame.image.shape[:2]
         name = f"{self._stems[frame.entry]}{tail}"
         for index, box in zip(detections.class_id.tolist(), detections.xyxy, strict=True):
-            x1, y1 = np.floor(box[:2]).astype(int).clip(0, (width - 1, height - 1))
-            x2, y2 = np.ceil(box[2:]).astype(int).clip((x1 + 1, y1 + 1), (width, height))
             class_folder = make_folder(folder / fitting_name(folder, safe_name(self._classes.names[index])))
             unique = self._crop_names.setdefault(class_folder.name.casefold(), UniqueNames())
             path = class_folder / fitting_name(class_folder, unique(name), ".jpg")
             with self._remarked(frame.entry):
-                self._write_picture(path, frame.entry, frame.image[y1:y2, x1:x2])
+                self._write_picture(path, frame.entry, cut_out(frame.image, box))
 
     def _write_picture(self, path: Path, entry: int, image: np.ndarray) -> None:
         if note := write_picture(path, image).note:
@@ -220,3 +217,11 @@ class DetectionWriter:
         except OutputError as error:
             return error
         return None
+
+
+def cut_out(image: np.ndarray, box_xyxy: np.ndarray) -> np.ndarray:
+    """The pixels of a picture `(H, W, 3)` that a box `(4,)` touches, at least one; a view."""
+    height, width = image.shape[:2]
+    x1, y1 = np.floor(box_xyxy[:2]).astype(int).clip(0, (width - 1, height - 1))
+    x2, y2 = np.ceil(box_xyxy[2:]).astype(int).clip((x1 + 1, y1 + 1), (width, height))
+    return image[y1:y2, x1:x2]
