@@ -104,7 +104,7 @@ MUTATIONS = (
     *cut(
         "engine/backends/torch_backend.py",
         _CHANNELS,
-        ("        require_colour(model.in_channels, cfg or str(weights))\n", ""),
+        ("        require_colour(detector.in_channels, cfg or str(weights))\n", ""),
     ),
     *cut(
         "engine/training/loop.py",
