@@ -77,6 +77,14 @@ class AtrousOperands(NamedTuple):
     out_scale: Tensor | None = None
 
 
+def switch_of(x: Tensor, t: AtrousOperands, geometry: AtrousGeometry) -> Tensor:
+    """The switch alone, `(N, 1, H', W')`, of an input `x (N, C1, H, W)`: the share of the small dilation.
+
+    Also of a deformable block, up to rounding.
+    """
+    return _switch(x + _context(x, t.pre_weight, t.pre_bias), t, geometry)
+
+
 def switchable_atrous(x: Tensor, t: AtrousOperands, geometry: AtrousGeometry) -> Tensor:
     """Pre-context, switch, two branches, blend, post-context. `x (N, C1, H, W)`, result `(N, C2, H', W')`."""
     x = x + _context(x, t.pre_weight, t.pre_bias)  # (N, C1, H, W)

@@ -7,16 +7,17 @@ one channel before it is pooled, and is pooled only where the stride looks; cont
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from models.blocks.activation import Activation, build_activation
-from models.blocks.conv import Size2d, autopad, batchnorm_affine, pair
-from models.blocks.saconv.atrous import AtrousGeometry, AtrousOperands, switchable_atrous
+from models.blocks.conv import Conv, Size2d, autopad, batchnorm_affine, pair
+from models.blocks.saconv.atrous import AtrousGeometry, AtrousOperands, switch_of, switchable_atrous
 from models.blocks.saconv.conversion import NEUTRAL, SACONV_TAKEOVER, beside_kernel
 from models.blocks.saconv.standardise import kernel_statistics, standardise
 from models.errors import ConfigError
@@ -182,6 +183,36 @@ class SAConv2d(nn.Module):
             del self.offset_s, self.offset_l
         self.bn = nn.Identity()
         return self
+
+    @torch.no_grad()
+    def simpler(self) -> Conv | None:
+        """The plain convolution that it is where the switch is 1 and differences, contexts, offsets do nothing.
+
+        What the post-context adds to every picture, its bias, is kept: BatchNorm's mean takes it in. None for a block
+        that is fused already. See `models.simplify`.
+        """
+        if not isinstance(self.bn, nn.BatchNorm2d) or self.bn.running_mean is None:
+            return None
+        operands, g = self._operands(), self.geometry
+        plain = Conv(
+            operands.pre_bias.numel(),
+            operands.post_bias.numel(),
+            g.kernel,
+            g.stride,
+            g.padding,
+            g.groups,
+            g.dilation,
+            act=copy.deepcopy(self.act),
+        ).to(operands.small)
+        plain.conv.weight.copy_(operands.small)
+        plain.bn = copy.deepcopy(self.bn)
+        cast(Tensor, plain.bn.running_mean).sub_(operands.post_bias)
+        return plain.train(self.training)
+
+    def departures(self, x: Tensor) -> dict[str, float]:
+        """How far it is from `simpler` in what its output alone does not say: the switch from 1, at any pixel."""
+        switch = switch_of(x, self._operands(), self.geometry)  # (N, 1, H', W')
+        return {"switch": float((switch - 1).abs().max())}
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Also takes a plain `Conv`'s entries, and ignores the `bias` that the original code saves but never uses."""
