@@ -136,6 +136,56 @@ _BLOCKS = (
     ),
 )
 
+_SIMPLE = "tests/models/test_simplify.py"
+_SIMPLIFY = (
+    *cut(
+        "models/blocks/saconv/block.py",
+        f"{_SIMPLE}::test_a_neutral_block_is_its_plain_convolution",
+        ("running_mean).sub_(operands.post_bias)", "running_mean)"),
+        ("return plain.train(self.training)", "return plain"),
+    ),
+    *cut(
+        "models/blocks/saconv/block.py",
+        f"{_SIMPLE}::test_the_switch_departs_at_its_worst_pixel",
+        ("(switch - 1).abs().max()", "(switch - 1).abs().mean()"),
+    ),
+    *cut(
+        "models/blocks/saconv/atrous.py",
+        f"{_SIMPLE}::test_the_switch_sees_the_pre_context",
+        ("return _switch(x + _context(x, t.pre_weight, t.pre_bias), t, geometry)", "return _switch(x, t, geometry)"),
+    ),
+    *cut(
+        "models/simplify.py",
+        f"{_SIMPLE}::test_the_worst_picture_decides_in_any_order",
+        ("known if value <= known or", "known if value >= known or"),
+    ),
+    *cut(
+        "models/simplify.py",
+        f"{_SIMPLE}::test_not_a_number_stays",
+        (" or math.isnan(known) else", " else"),
+    ),
+    *cut(
+        "models/simplify.py",
+        f"{_SIMPLE}::test_a_switch_counts_even_where_both_branches_agree",
+        ("{**own, OUTPUT", "{OUTPUT"),
+    ),
+    *cut(
+        "models/simplify.py",
+        f"{_SIMPLE}::test_any_block_may_have_a_simpler_one",
+        ("(change / level.clamp_min", "(change / level.square().clamp_min"),
+    ),
+    *cut(
+        "models/simplify.py",
+        f"{_SIMPLE}::test_without_pictures_nothing_is_known",
+        ("return bool(self.departures) and all(", "return all("),
+    ),
+    *cut(
+        "models/simplify.py",
+        f"{_SIMPLE}::test_hooks_are_gone_afterwards",
+        ("            hooks.callback(handle.remove)\n", ""),
+    ),
+)
+
 _HEAD = (
     *cut(
         "models/heads/detect.py",
@@ -329,4 +379,4 @@ _SCHEMA = (
     ),
 )
 
-MUTATIONS = (*_LOSS, *_BLOCKS, *_HEAD, *_WEIGHTS, *_READING, *_ULTRALYTICS, *_SCHEMA)
+MUTATIONS = (*_LOSS, *_BLOCKS, *_SIMPLIFY, *_HEAD, *_WEIGHTS, *_READING, *_ULTRALYTICS, *_SCHEMA)
