@@ -14,7 +14,7 @@ from files.lazy import lazy_names
 if TYPE_CHECKING:
     from engine.detect.predict import predict
     from engine.detections import Detections
-    from engine.export.export import Exported, export
+    from engine.exporting.export import Exported, export
     from engine.metrics.evaluate import EvalResult
     from engine.options import DetectOptions, ExportOptions, ResumeOptions, TrainOptions, ValOptions
     from engine.training.loop import train
@@ -45,12 +45,12 @@ if not TYPE_CHECKING:  # a type checker must not take any name for granted
             "Detections": "engine.detections",
             "EvalResult": "engine.metrics.evaluate",
             "ExportOptions": "engine.options",
-            "Exported": "engine.export.export",
+            "Exported": "engine.exporting.export",
             "ResumeOptions": "engine.options",
             "TrainOptions": "engine.options",
             "TrainResult": "engine.training.training",
             "ValOptions": "engine.options",
-            "export": "engine.export.export",
+            "export": "engine.exporting.export",
             "predict": "engine.detect.predict",
             "train": "engine.training.loop",
             "validate": "engine.validation",

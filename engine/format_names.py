@@ -8,11 +8,11 @@ from pathlib import Path
 from files.hints import did_you_mean
 from files.words import short
 
-_FOLDER = Path(__file__).parent / "export" / "formats"
+_FOLDER = Path(__file__).parent / "exporting" / "formats"
 
 
 def format_names() -> list[str]:
-    """Names of all formats, sorted: those of the files in `engine/export/formats`."""
+    """Names of all formats, sorted: those of the files in `engine/exporting/formats`."""
     return sorted(module.name for module in pkgutil.iter_modules([str(_FOLDER)]))
 
 

@@ -12,7 +12,7 @@ from files.exit_codes import ExitCode
 from files.printable import printable
 
 if TYPE_CHECKING:
-    from engine.export.export import Exported
+    from engine.exporting.export import Exported
 
 _DESCRIPTION = "Write a trained detector for other runtimes, and compare each file with PyTorch on real pictures."
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse_options(argv)
     # Imported late, so that --help and a wrong flag answer at once.
-    from engine.export.export import export
+    from engine.exporting.export import export
 
     results = export(options)
     print(f"\n{export_table(results)}\n")

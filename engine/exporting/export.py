@@ -18,11 +18,11 @@ from engine.backends.metadata import FILE, Metadata, commit, version
 from engine.channels import require_colour
 from engine.device import network_input
 from engine.errors import EngineError
-from engine.export.check import Differences, compare, require_equal
-from engine.export.format import ExportFormat, ExportJob
-from engine.export.formats import format_named
-from engine.export.network import ExportedNetwork
-from engine.export.pictures import check_paths, inputs_of
+from engine.exporting.check import Differences, compare, require_equal
+from engine.exporting.format import ExportFormat, ExportJob
+from engine.exporting.formats import format_named
+from engine.exporting.network import ExportedNetwork
+from engine.exporting.pictures import check_paths, inputs_of
 from engine.faults import faults_told
 from engine.input_size import fit_to_stride
 from engine.options import ExportOptions

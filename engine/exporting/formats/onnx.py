@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from engine.export.format import FP32, ExportFormat, ExportJob, Tolerance, register_format
-from engine.export.network import INPUT, OUTPUTS, ExportedNetwork
+from engine.exporting.format import FP32, ExportFormat, ExportJob, Tolerance, register_format
+from engine.exporting.network import INPUT, OUTPUTS, ExportedNetwork
 
 DEFAULT_OPSET = 20  # from 19 on there is deformable convolution
 

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 from data.config import DatasetConfig
 from engine.backends.metadata import Metadata
 from engine.errors import EngineError
-from engine.export.network import ExportedNetwork
+from engine.exporting.network import ExportedNetwork
 from engine.options import ExportOptions
 from engine.packages import require_package
 
@@ -70,7 +70,7 @@ class ExportJob:
 
 
 class ExportFormat(ABC):
-    """A format. A new one is one file in `engine/export/formats` with a registered subclass, named as the format.
+    """A format. A new one is one file in `engine/exporting/formats` with a registered subclass, named as the format.
 
     Attributes:
         ending: of what is written, after the stem of the weights: `.onnx` is a file, `_openvino` (without a dot) a

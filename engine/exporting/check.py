@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.backends import Backend
 from engine.errors import EngineError
-from engine.export.format import Tolerance
+from engine.exporting.format import Tolerance
 from models.heads.base import Predictions
 
 LIKELY = 0.05

@@ -1,1 +1,0 @@
-"""Writing a trained detector for other runtimes: one file a format in `engine/export/formats`."""
