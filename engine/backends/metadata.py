@@ -81,6 +81,11 @@ class Metadata(BaseModel):
         return names
 
     @property
+    def num_classes(self) -> int:
+        """How many classes."""
+        return len(self.names)
+
+    @property
     def classes(self) -> Classes:
         """Names and ids as one value."""
         return Classes(self.names, self.ids)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-import torch
 from torch import Tensor
 
 from engine.backends import Backend
@@ -20,91 +21,110 @@ LIKELY = 0.05
 AT_LEAST = 100
 """So many cells of a picture are compared, the best ones, however unlikely they are."""
 
+Run = Callable[[Tensor], Predictions]
+"""Images `(B, 3, H, W)` uint8 to predictions."""
+
+Compare = Callable[[Predictions, Predictions], "Distance"]
+"""What PyTorch and the file say of one picture, `(N, 4)` and `(N, nc)` each, to how far they are apart."""
+
 
 @dataclass(frozen=True)
-class Differences:
+class Distance:
+    """How far a file is from PyTorch.
+
+    Attributes:
+        boxes_px: of a side of a box, pixels of the input; the largest one.
+        scores: of a score; the largest one. Both are infinite where something is no number, or not there.
+        cells: what was compared.
+    """
+
+    boxes_px: float = 0.0
+    scores: float = 0.0
+    cells: int = 0
+
+    def __add__(self, other: Distance) -> Distance:
+        boxes_px, scores = max(self.boxes_px, other.boxes_px), max(self.scores, other.scores)
+        return Distance(boxes_px, scores, self.cells + other.cells)
+
+
+@dataclass(frozen=True)
+class Differences(Distance):
     """Between a file and PyTorch, over some pictures.
 
     Attributes:
-        boxes_px: largest one of a side of a box, pixels of the input.
-        scores: largest one of a score.
         torch_ms, file_ms: median time of a call, milliseconds.
-        pictures, cells: what was compared.
+        pictures: how many.
     """
 
-    boxes_px: float
-    scores: float
-    torch_ms: float
-    file_ms: float
-    pictures: int
-    cells: int
+    torch_ms: float = 0.0
+    file_ms: float = 0.0
+    pictures: int = 0
 
 
-Run = Callable[[Tensor], Predictions]
-
-
-def compare(reference: Run, backend: Backend, batches: Sequence[Tensor], name: str) -> Differences:
-    """Runs both on the same inputs.
+def differences(reference: Run, backend: Backend, batches: Sequence[Tensor], compare: Compare) -> Differences:
+    """Runs both on the same inputs, `(B, 3, H, W)` uint8 RGB each.
 
     Args:
         reference: PyTorch, in float32.
         backend: of the file.
-        batches: `(B, 3, H, W)` uint8 RGB each.
-        name: of the file, as a message names it.
-
-    Raises:
-        EngineError: the file gives other shapes.
+        compare: `cell_distance`, or what suits a file that suppresses itself.
     """
-    boxes_px = scores = 0.0
-    cells = 0
-    times: dict[str, list[float]] = {"torch": [], "file": []}
-    for images in batches:
-        expected, actual = _timed(reference, images, times["torch"]), _timed(backend, images, times["file"])
-        actual = Predictions(*(part.cpu() for part in actual))
-        if actual.boxes_xyxy.shape != expected.boxes_xyxy.shape or actual.scores.shape != expected.scores.shape:
-            shapes = tuple(tuple(part.shape) for part in (*actual, *expected))
-            raise EngineError(f"{name}: gives boxes and scores of {shapes[:2]} where PyTorch gives {shapes[2:]}")
+    total, torch_s, file_s = Distance(), [], []
+    for number, images in enumerate(batches):
+        if number == 0:  # the first call prepares what later ones use
+            reference(images), backend(images)
+        expected, seconds = _timed(reference, images)
+        torch_s.append(seconds)
+        actual, seconds = _timed(backend, images)
+        file_s.append(seconds)
         for index in range(len(images)):
-            chosen = _likely(expected.scores[index])  # (n,)
-            boxes_px = max(boxes_px, _largest(actual.boxes_xyxy[index] - expected.boxes_xyxy[index], chosen))
-            scores = max(scores, _largest(actual.scores[index] - expected.scores[index], chosen))
-            cells += len(chosen)
-    median = {which: 1000 * float(torch.tensor(seconds).median()) for which, seconds in times.items()}
-    pictures = sum(map(len, batches))
-    return Differences(boxes_px, scores, median["torch"], median["file"], pictures, cells)
+            first, second = (Predictions(*(part[index].cpu() for part in each)) for each in (expected, actual))
+            total += compare(first, second)
+    torch_ms, file_ms = (1000 * median(seconds) for seconds in (torch_s, file_s))
+    return Differences(total.boxes_px, total.scores, total.cells, torch_ms, file_ms, sum(map(len, batches)))
 
 
-def require_equal(found: Differences, tolerance: Tolerance, path: Path, precision: str) -> None:
+def cell_distance(expected: Predictions, actual: Predictions) -> Distance:
+    """Cell by cell, of those that are likely in PyTorch."""
+    if expected.boxes_xyxy.shape != actual.boxes_xyxy.shape or expected.scores.shape != actual.scores.shape:
+        return Distance(math.inf, math.inf, len(expected.scores))
+    chosen = likely(expected.scores)  # (n,)
+    boxes, scores = (one[chosen] - other[chosen] for one, other in zip(expected, actual, strict=True))
+    return Distance(largest(boxes), largest(scores), len(chosen))
+
+
+def require_equal(found: Distance, tolerance: Tolerance, path: Path, precision: str) -> None:
     """Refuses a file that computes something else.
 
     Raises:
-        EngineError: a difference beyond the tolerance, or one that is no number.
+        EngineError: a difference beyond the tolerance.
     """
     for what, value, most, unit in (
         ("boxes", found.boxes_px, tolerance.boxes_px, " px"),
         ("scores", found.scores, tolerance.scores, ""),
     ):
-        if not value <= most:  # NaN, too
+        if value > most:
             raise EngineError(
                 f"{path}: not written, since its {what} differ from PyTorch's by {value:.3g}{unit}, more than the "
                 f"{most:g}{unit} that {precision} may; report it with the model"
             )
 
 
-def _likely(scores: Tensor) -> Tensor:
+def likely(scores: Tensor) -> Tensor:
     """Indices `(n,)` of the cells `(N, nc)` to compare."""
     best = scores.amax(1)  # (N,)
     order = best.argsort(descending=True, stable=True)
-    return order[: max(min(AT_LEAST, len(order)), int((best > LIKELY).sum()))]
+    return order[: max(AT_LEAST, int((best > LIKELY).sum()))]
 
 
-def _largest(difference: Tensor, chosen: Tensor) -> float:
-    return float(difference[chosen].abs().max()) if len(chosen) else 0.0
+def largest(difference: Tensor) -> float:
+    """The largest absolute value; 0 of nothing; infinite where one is no number."""
+    if not difference.numel():
+        return 0.0
+    value = float(difference.abs().max())
+    return math.inf if math.isnan(value) else value
 
 
-def _timed(run: Run, images: Tensor, times: list[float]) -> Predictions:
-    run(images) if not times else None  # the first call prepares what later ones use
+def _timed(run: Run, images: Tensor) -> tuple[Predictions, float]:
     start = time.perf_counter()
-    result = run(images)
-    times.append(time.perf_counter() - start)
-    return result
+    return run(images), time.perf_counter() - start
