@@ -56,7 +56,7 @@ def test_a_difference_beyond_the_tolerance_is_refused() -> None:
     )
     with pytest.raises(EngineError, match=line):
         require_equal(Distance(0.2, 0), FP32, Path("a.onnx"), "fp32")
-    with pytest.raises(EngineError, match="its scores differ from PyTorch.s by inf, more than"):
+    with pytest.raises(EngineError, match=r"its scores differ from PyTorch.s by inf, more than"):
         require_equal(Distance(0, math.inf), FP32, Path("a.onnx"), "fp32")
 
 
