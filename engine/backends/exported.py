@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.backends.base import Backend
+from engine.backends.layouts import finished_predictions
 from engine.backends.metadata import Metadata
 from models.heads.base import Predictions
 
@@ -63,22 +64,6 @@ class ExportedBackend(Backend):
         parts = [self.predictions(self.run(_padded(array[at : at + size], size))) for at in range(0, len(array), size)]
         boxes, scores = (torch.cat(tensors)[: len(array)] for tensors in zip(*parts, strict=True))
         return Predictions(boxes, scores)
-
-
-def finished_predictions(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, num_classes: int) -> Predictions:
-    """Detections as predictions that need no suppression: each scores for its class alone.
-
-    Args:
-        boxes: `(B, n, 4)` xyxy, pixels of the input.
-        scores: `(B, n)` in [0, 1]; 0 where there is nothing.
-        classes: `(B, n)` class indices; those that are none score nothing.
-    """
-    labels = torch.from_numpy(classes).long()  # (B, n)
-    known = (labels >= 0) & (labels < num_classes)
-    spread = torch.zeros((*labels.shape, num_classes))  # (B, n, nc)
-    values = torch.from_numpy(scores).float() * known
-    spread.scatter_(2, labels.clamp(0, num_classes - 1)[..., None], values[..., None])
-    return Predictions(torch.from_numpy(boxes).float(), spread)
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:
