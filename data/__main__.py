@@ -38,7 +38,7 @@ def _run(argv: Sequence[str] | None) -> int:
     # Imported late, so that --help and a wrong flag answer at once.
     from files.errors import InputError
     from files.faults import describe_fault
-    from files.printable import printable
+    from files.printable import one_line
     from files.progress import bars_shown
 
     try:
@@ -47,7 +47,7 @@ def _run(argv: Sequence[str] | None) -> int:
                 print(line)
     except (InputError, OSError) as error:
         message = str(error) if isinstance(error, InputError) else describe_fault(error)
-        print("error: " + printable(" ".join(message.split())), file=sys.stderr)
+        print("error: " + one_line(message), file=sys.stderr)
         return ExitCode.BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

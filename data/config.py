@@ -10,6 +10,7 @@ epochs: 100                 # imgsz, epochs, batch_size, hyp, optimizer
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -80,7 +81,7 @@ class DatasetConfig(BaseModel):
     @classmethod
     def _one_or_several(cls, ignore: Any) -> Any:
         """A single name may stand without its list, and a blank entry is none."""
-        return [ignore] if isinstance(ignore, str) else ignore or ()
+        return [ignore] if isinstance(ignore, str) else () if ignore is None else ignore
 
     @field_validator("names", mode="before")
     @classmethod
@@ -89,6 +90,7 @@ class DatasetConfig(BaseModel):
         if isinstance(names, dict):
             if any(isinstance(name, bool) for name in names):  # which Python counts as 0 and 1
                 raise ValueError(_BARE_WORD)
+            names = {_number(key): name for key, name in names.items()}
             if sorted(names, key=str) != sorted(range(len(names)), key=str):
                 raise ValueError("number the names 0, 1, 2, ... without gaps, or write a list")
             names = [names[index] for index in range(len(names))]
@@ -112,6 +114,11 @@ class DatasetConfig(BaseModel):
         """What a scan makes of the annotations; see `ScanSettings`."""
         names = None if self.names is None else tuple(name for name in self.names if name not in self.ignore)
         return ScanSettings(names, None, self.ignore, legacy=legacy, roots=roots, max_pixels=max_pixels)
+
+
+def _number(key: Any) -> Any:
+    """The number of a class, also as the text "0", which files that began as JSON have; other keys as they are."""
+    return int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,9}", key) else key
 
 
 def load_dataset_config(source: str | Path) -> DatasetConfig:

@@ -9,7 +9,7 @@ from data.coco.overlap import shared_pictures_line
 from data.coco.records import CocoSplit
 from data.config import load_dataset_config
 from data.errors import DataError
-from data.splits import load_splits
+from data.splits import load_splits, missing_test
 from files.paths import is_folder, why_missing
 from files.printable import printable
 
@@ -36,6 +36,8 @@ def look(source: str | Path, sheet: str | Path | None = None, imgsz: int | None 
         for line in split.report.lines():
             yield f"{name}: {line}"
         yield from _remarks(name, split, splits["train"])
+    if line := missing_test(config):
+        yield line
     # Imported late: whoever asks for the splits alone needs no matplotlib.
     from data.sheet.facts import Network
     from data.sheet.page import write_sheet

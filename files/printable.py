@@ -14,6 +14,7 @@ _LINES = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 _ONE_LINE = re.compile(f"[\t\n]|{_LINES.pattern}")
+_BREAKS = re.compile(r"\s*[\r\n]\s*")
 _UNDECODED = range(0xDC80, 0xDD00)
 """What Python makes of bytes of a file name that are not UTF-8: 0xDC00 and the byte."""
 
@@ -27,6 +28,11 @@ class Lines(str):
 def printable(text: str) -> str:
     r"""A name as part of one line: what is no visible character is escaped, such as `\x1b`, `\n` and `\u202e`."""
     return _ONE_LINE.sub(_escape, text)
+
+
+def one_line(message: str) -> str:
+    """A message as one line: its line breaks are spaces, what is no visible character is escaped."""
+    return printable(_BREAKS.sub(" ", message).strip())
 
 
 def printable_lines(text: str) -> str:

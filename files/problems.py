@@ -11,6 +11,27 @@ from files.words import short
 __all__ = ["Problem", "first_problem", "short"]
 
 
+_NUMBERS = frozenset({"int_type", "int_parsing", "float_type", "float_parsing"})
+
+_TEXTS = {
+    "string_type": "must be a text",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list, as [a, b]"),
+    **dict.fromkeys(("dict_type", "model_type"), "must be a map, as {{key: value}}"),
+    "path_type": "must be a path",
+    "string_too_short": "is empty",
+    "too_short": "has {actual_length} entries, and needs {min_length} or more",
+    "finite_number": "must be finite",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+}
+"""What is wrong, in our words, by pydantic's name of the mistake; other names keep pydantic's words."""
+
+
 class Problem(NamedTuple):
     """One mistake.
 
@@ -55,5 +76,24 @@ class Problem(NamedTuple):
 def first_problem(error: ValidationError) -> Problem:
     """The mistake to report: an unknown entry first, since a misspelt one makes its right name missing."""
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    text = first["msg"].removeprefix("Value error, ")
-    return Problem(first["loc"], first["type"], first["input"], text[:1].lower() + text[1:])
+    kind, value = first["type"], first["input"]
+    said = _TEXTS.get(kind, first["msg"].removeprefix("Value error, ")).format(**first.get("ctx", {}))
+    text = said[:1].lower() + said[1:] if said[1:2].islower() else said  # YAML and COCO stay what they are
+    return Problem(first["loc"], kind, value, f"{text}{_remedy(kind, value)}")
+
+
+def _remedy(kind: str, value: Any) -> str:
+    """What to write where that follows from the value: `; ...`, or nothing."""
+    if kind == "string_type" and isinstance(value, int | float):
+        return "; put it in quotes"  # for yes and no, too, which YAML takes for true and false
+    if kind in _NUMBERS and isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        if "e" not in value.lower():
+            return "; write it without quotes"
+        mantissa, *exponent = repr(number).split("e")
+        point = mantissa if "." in mantissa else f"{mantissa}.0"  # for want of which YAML reads 1e-9 as a text
+        return f"; YAML takes it for a text: write {'e'.join([point, *exponent])}"
+    return ""

@@ -218,6 +218,14 @@ class _Inspection:
                 seen.add(value)
 
 
+_SYNTAX_REMEDY = "check brackets, quotes and indentation there"
+_SYNTAX_REMEDIES = {
+    "character '\\t'": "it is a tab; write spaces",
+    "unknown escape character": r"in double quotes \ begins an escape; write / in paths, or single quotes",
+}
+"""What to do, by what stands in PyYAML's words."""
+
+
 def _syntax_refusal(error: yaml.YAMLError, text: str) -> _RefusalError:
     line = None
     problem = " ".join(str(error).split())
@@ -228,7 +236,8 @@ def _syntax_refusal(error: yaml.YAMLError, text: str) -> _RefusalError:
     elif isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         problem = f"{error.reason}: {chr(error.character)!r}"
-    return _RefusalError(f"not valid YAML syntax ({problem}); check brackets, quotes and indentation there", line)
+    remedy = next((remedy for sign, remedy in _SYNTAX_REMEDIES.items() if sign in problem), _SYNTAX_REMEDY)
+    return _RefusalError(f"not valid YAML syntax ({problem}); {remedy}", line)
 
 
 def _line(node: yaml.Node) -> int:

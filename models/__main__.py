@@ -30,6 +30,7 @@ def _run(argv: Sequence[str] | None) -> int:
             parser.error(f"argument {flag}: {short(number)} is not a whole number from 1 to {most:,}")
     # Imported late, so that --help and a wrong flag answer at once.
     from files.errors import InputError
+    from files.printable import one_line
     from models.budget import model_budget
     from models.detector import build_model
     from models.summary import summarize
@@ -39,7 +40,7 @@ def _run(argv: Sequence[str] | None) -> int:
             model = build_model(options.cfg, options.nc)
         print(summarize(model, -(-options.imgsz // model.size_divisor) * model.size_divisor))
     except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error: " + one_line(str(error)), file=sys.stderr)
         return ExitCode.BAD_INPUT
     return ExitCode.DONE
 

@@ -104,6 +104,8 @@ def _build(config: ModelConfig) -> tuple[list[Row], list[nn.Module]]:
 def _build_row(config: ModelConfig, index: int, spec: RowSpec, channels: list[int]) -> tuple[Row, nn.Module]:
     entry = lookup(spec.module)
     _check_head_position(entry, index, len(config.rows))
+    if issubclass(entry.block, DetectionHead) and isinstance(spec.source, int):
+        raise ConfigError(f"'from' {spec.source} is one row, but a head takes a list of them; write [{spec.source}]")
     sources = _absolute_sources(spec.source, index)
     names = {"nc": config.nc, "anchors": config.anchors}
     budget = current_budget()

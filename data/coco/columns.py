@@ -197,11 +197,12 @@ class Table:
 
 
 def _numbers(values: list[Any]) -> list[Any]:
-    """Texts such as "640" as the whole numbers that they hold; other values as they are."""
+    """Texts such as "640" and "640.0" as the whole numbers that they hold; other values as they are."""
     if str not in set(map(type, values)):
         return values
-    digits = re.compile("[0-9]{1,18}")
-    return [int(value) if isinstance(value, str) and digits.fullmatch(value) else value for value in values]
+    digits = re.compile(r"([0-9]{1,18})(\.0+)?")
+    found = [digits.fullmatch(value) if isinstance(value, str) else None for value in values]
+    return [value if match is None else int(match[1]) for value, match in zip(values, found, strict=True)]
 
 
 def _is_side(value: Any) -> bool:

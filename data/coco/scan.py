@@ -84,7 +84,8 @@ def _look(entry: ImageEntry, annotations: Path, max_pixels: int) -> _Finding:
 def _other_size(entry: ImageEntry, where: str, height: int, width: int, turned: bool) -> str:
     """How the size in the annotation file differs from the file's; "" where it does not."""
     displayed = (height, width) if turned else (width, height)
-    if (entry.width, entry.height) in (displayed, (0, 0)):
+    stated = (entry.width or displayed[0], entry.height or displayed[1])  # 0 where nothing is stated
+    if stated == displayed:
         return ""
     if turned and (entry.width, entry.height) == (width, height):
         return (
@@ -92,7 +93,7 @@ def _other_size(entry: ImageEntry, where: str, height: int, width: int, turned: 
             f"{height}x{width}; remove the file's orientation tag, or annotate the rotated picture"
         )
     return (
-        f"{where} is {entry.width}x{entry.height} there, but {entry.path} has {displayed[0]}x{displayed[1]} pixels; "
+        f"{where} is {stated[0]}x{stated[1]} there, but {entry.path} has {displayed[0]}x{displayed[1]} pixels; "
         "correct width and height and check its boxes, or restore the file"
     )
 

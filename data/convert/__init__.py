@@ -16,7 +16,7 @@ from data.convert.coco import write_coco
 from data.convert.target import Target
 from data.convert.yolo import write_yolo
 from data.errors import DataError
-from data.splits import load_splits
+from data.splits import load_splits, missing_test
 from files.atomic import atomic_folder, write_text
 from files.faults import OutputError
 from files.paths import exists, expanded
@@ -48,7 +48,7 @@ def convert(source: str | Path, to: str, out: str | Path | None = None, *, copy:
     folder = (expanded(out) if out else config.file.with_name(f"{config.file.stem}-{to}")).resolve()
     _refuse_existing(folder)
     splits = load_splits(config)
-    notes = []
+    notes = [line for line in [missing_test(config)] if line]
     with _new_folder(folder) as work:
         entries = {}
         for name, split in splits.items():

@@ -29,6 +29,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from data.coco.source import AnnotationSource
 from data.coco.tables import CocoTables
 from files.paths import expanded, find
+from files.words import short
 
 
 def _path_from_root(path: Any, info: Any) -> Any:
@@ -36,8 +37,17 @@ def _path_from_root(path: Any, info: Any) -> Any:
     if isinstance(path, str):
         if not path.strip():
             raise ValueError("is empty; write a path, '.' for the folder of the data set itself")
+        refuse_escapes(path)
         return join(info.context, path)
     return path
+
+
+def refuse_escapes(path: str) -> None:
+    """Raises ValueError for a path with what YAML makes of `"images\\train"` and `"data\\new"`: a tab, a line break."""
+    if any(0 < ord(letter) < 0x20 for letter in path):
+        raise ValueError(
+            f"{short(path)} holds an escape of YAML, which in double quotes begins with \\; write / between folders"
+        )
 
 
 SplitPath = Annotated[Path, BeforeValidator(_path_from_root)]

@@ -20,6 +20,7 @@ from data.coco.tables import CocoTables
 from data.errors import DataError
 from data.formats.base import SplitConfig, SplitPath, join, register_format, tables_of
 from data.formats.pictures import files_in, lines_of, names_from, pictures_in
+from data.media.image import image_suffixes
 from files.paths import is_file, is_folder
 from files.words import count
 
@@ -81,7 +82,10 @@ class VocFolder:
 
     def _files(self) -> list[Path]:
         if self.ids is not None:
-            return [self._listed(number, line) for number, line in enumerate(lines_of(self.ids, "a list"), 1) if line]
+            listed = [self._listed(number, line) for number, line in enumerate(lines_of(self.ids, "a list"), 1) if line]
+            if not listed:
+                raise DataError(f"{self.ids}: the list is empty; write the name of one XML per line, without ending")
+            return listed
         files = sorted(path for path in files_in(self.file) if path.suffix.lower() == ".xml")
         if not files:
             raise DataError(f"{self.file}: no XML in this folder; give a folder of Pascal VOC's XML, or a COCO JSON")
@@ -89,7 +93,9 @@ class VocFolder:
 
     def _listed(self, number: int, line: str) -> Path:
         """The XML of a list's line; the lists of one class have 1, 0 or -1 behind the name."""
-        for name in (line, line.rsplit(maxsplit=1)[0]):
+        ending = Path(line).suffix  # some lists have a.xml, or a.jpg
+        bare = [line.removesuffix(ending)] if ending.lower() in {".xml", *image_suffixes()} else []
+        for name in (line, line.rsplit(maxsplit=1)[0], *bare):
             if is_file(file := self.file / f"{name}.xml"):
                 return file
         raise DataError(f"{self.ids}, line {number}: there is no {self.file / line}.xml; correct the list")

@@ -21,7 +21,7 @@ from data.coco.scan import files_fingerprint
 from data.coco.source import AnnotationSource, Reading
 from data.coco.tables import CocoTables
 from data.errors import DataError
-from data.formats.base import SplitConfig, register_format, tables_of
+from data.formats.base import SplitConfig, refuse_escapes, register_format, tables_of
 from data.formats.pictures import lines_of, names_from, pictures_in, pictures_of_list
 from files.paths import exists, expanded, find, is_file, is_folder
 from files.words import count
@@ -36,6 +36,7 @@ def _place(path: Any, info: Any) -> Any:
         return path
     if not path.strip():
         raise ValueError("is empty; write the folder of the pictures")
+    refuse_escapes(path)
     place, inside = (_absolute(info.context, text) for text in (path, path.removeprefix("../")))
     return inside if not exists(place) and exists(inside) else place
 

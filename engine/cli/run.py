@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,13 +11,12 @@ from engine.cli.signals import terminated_as_interrupted
 from files.errors import FaultError, InputError
 from files.exit_codes import ExitCode
 from files.faults import describe_fault
-from files.printable import Lines, printable
+from files.printable import Lines, one_line, printable
 from files.progress import bars_shown
 from files.terminal import terminal
 
 Main = Callable[[Sequence[str] | None], int]
 
-_LINE_BREAKS = re.compile(r"\s*[\r\n]\s*")
 _OURS = frozenset({"__main__", "data", "engine", "files", "models"})
 
 
@@ -53,7 +51,7 @@ def _run(main: Main, argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    print("error: " + printable(_LINE_BREAKS.sub(" ", message).strip()), file=sys.stderr)
+    print("error: " + one_line(message), file=sys.stderr)
     return code
 
 

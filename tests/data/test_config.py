@@ -102,8 +102,16 @@ def test_shipped_configs_are_found_by_bare_name(few_demo_pictures: None, cache_f
         ),
         ("train:\nval: images/val", ["line 1: train: None is not a split"]),
         ("train: ''\nval: images/val\nnames: [a]", ["line 1: train.images.0: is empty"]),
-        ("train: [1]\nval: images/val\nnames: [a]", ["line 1: train.images.0: 1: input is not a valid path"]),
-        ("train: []\nval: images/val\nnames: [a]", ["line 1: train.images: []: tuple should have at least 1 item"]),
+        ("train: [1]\nval: images/val\nnames: [a]", ["line 1: train.images.0: 1: must be a path"]),
+        (
+            'train: "images\\train"\nval: images/val\nnames: [a]',
+            [r"line 1: train.images.0: 'images\train' holds"],
+        ),
+        ('train: {images: "a\\new", annotations: b}\nval: c', ["line 1: train.images: 'a\\new' holds an escape"]),
+        ('path: "C:\\data"\n' + GOOD, ["line 1", "in double quotes \\ begins an escape"]),
+        ("train:\timages\nval: a", ["line 1", "it is a tab; write spaces"]),
+        (GOOD + "ignore: 0", ["line 5: ignore: 0: must be a list"]),
+        ("train: []\nval: images/val\nnames: [a]", ["line 1: train.images: []: has 0 entries, and needs 1 or more"]),
         ("train: a\nval: b\nnames: [a]\nnc: 2", ["line 4: nc: 2, but 'names' has 1; correct either"]),
         (
             GOOD + "download: x",
@@ -124,12 +132,17 @@ def test_mistakes_are_one_line(tmp_path: Path, text: str, words: list[str]) -> N
         assert word in message
 
 
+@pytest.mark.parametrize("names", ["[cat, dog]", "{0: cat, 1: dog}", "{'0': cat, '1': dog}", "{1: dog, '0': cat}"])
+def test_names_by_number(tmp_path: Path, names: str) -> None:
+    assert load_dataset_config(write(tmp_path, f"{GOOD}names: {names}")).names == ("cat", "dog")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("batchsize: 4", "line 5: unknown entry 'batchsize'; did you mean 'batch_size'?"),
-        ("imgsz: 320\nepochs: 0", "line 6: epochs: 0: input should be greater than 0"),
-        ("names:\n  - cat\n  - 3", "line 7: names.1: 3: input should be a valid string"),
+        ("imgsz: 320\nepochs: 0", "line 6: epochs: 0: must be greater than 0"),
+        ("names:\n  - cat\n  - 3", "line 7: names.1: 3: must be a text; put it in quotes"),
         ("test: {images: a, annotations: b, labels: c}", "line 5: unknown entry 'test.labels'; known are images, "),
         ("test:\n  images: a", "line 5: 'test.annotations' is missing; a split is {images"),
         ("test: 7", "line 5: test: 7 is not a split"),

@@ -74,7 +74,7 @@ def test_without_ignore_they_are_a_class(regions: Folder) -> None:
 def test_one_name_or_none(regions: Folder) -> None:
     assert load(regions, "ignore: DontCare\n").report.regions == 3
     assert load(regions, "ignore:\n").report.regions == 0
-    with pytest.raises(DataError, match=r"data\.yaml, line 3: ignore\.0: 7: input should be a valid string"):
+    with pytest.raises(DataError, match=r"data\.yaml, line 3: ignore\.0: 7: must be a text; put it in quotes"):
         load(regions, "ignore: [7]\n")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from files.problems import Problem, first_problem, short
@@ -21,6 +22,7 @@ class Outer(BaseModel):
 
     inner: Inner
     names: list[str] = []
+    rate: float = Field(default=1.0, strict=True)
 
     @field_validator("names")
     @classmethod
@@ -46,13 +48,24 @@ def test_an_unknown_entry_goes_before_the_one_that_it_makes_missing() -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ({"inner": {"count": 0}}, "inner.count: 0: input should be greater than 0"),
-        ({"inner": {"count": 1}, "names": ["a", 2]}, "names.1: 2: input should be a valid string"),
+        ({"inner": {"count": 0}}, "inner.count: 0: must be greater than 0"),
+        ({"inner": {"count": 1}, "names": ["a", 2]}, "names.1: 2: must be a text; put it in quotes"),
+        ({"inner": {"count": 1}, "names": "a"}, "names: 'a': must be a list, as [a, b]"),
+        ({"inner": {"count": 1}, "rate": "1"}, "rate: '1': must be a number; write it without quotes"),
+        ({"inner": {"count": 1}, "rate": "one"}, "rate: 'one': must be a number"),
         ({"inner": {"count": 1}, "names": ["bad"]}, "names: write better names"),
     ],
 )
 def test_a_sentence_names_entry_value_and_what_is_wrong(content: dict[str, Any], sentence: str) -> None:
     assert problem(content).sentence() == sentence
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E9", "1e-9", "2.5e22", "-1e-300"])
+def test_a_number_that_yaml_reads_as_a_text_can_be_written_as_advised(text: str) -> None:
+    assert yaml.safe_load(f"rate: {text}") == {"rate": text}
+    said, _, advised = problem({"inner": {"count": 1}, "rate": text}).text.rpartition(" ")
+    assert said == "must be a number; YAML takes it for a text: write"
+    assert yaml.safe_load(f"rate: {advised}") == {"rate": float(text)}
 
 
 def test_long_values_are_cut() -> None:

@@ -179,6 +179,7 @@ def test_an_activation_in_a_row(tmp_path: Path) -> None:
         ("[[-1, 2], 1, Concat, [1]]", "[[-1, 2], 1, Conv, [64]]", "takes one input, but 'from' names 2; put a Concat"),
         ("[[-1, 2], 1, Concat, [1]]", "[[-1], 1, Conv, [64]]", "write 'from' as a number"),
         ("[-1, 4, C3, [64]]", "[-1, 4, Conv, [128, 1]]", "row 2 (Conv): does not fit its input"),
+        ("[[5, 3], 1, Detect", "[5, 1, Detect", "'from' 5 is one row, but a head takes a list of them; write [5]"),
         ("Conv, [128, 3, 2]", "Conv, [128, 3, 3]", "line 14, row 5 (Concat): does not fit its input of channels"),
         ("[[5, 3], 1, Detect", "[[5], 1, Detect", "row 6 (Detect): has 1 inputs but anchors for 2 levels"),
         ("  - [30,61, 62,45]\n", "", "line 14, row 6 (Detect): has 2 inputs but anchors for 1 levels"),

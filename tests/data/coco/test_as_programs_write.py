@@ -48,6 +48,7 @@ def test_whole_numbers_with_a_point(folder: Any) -> None:
         for row in folder.document[section]:
             row.update({key: float(row[key]) for key in keys})
     folder.document["images"][0]["width"] = str(int(folder.document["images"][0]["width"]))
+    folder.document["images"][0]["height"] = f"{folder.document['images'][0]['height']:.1f}"
     after = load(folder)
     assert after.classes == before.classes
     for one, other in zip(after.records, before.records, strict=True):
@@ -55,6 +56,16 @@ def test_whole_numbers_with_a_point(folder: Any) -> None:
         assert isinstance(one.image_id, int)
         np.testing.assert_array_equal(one.boxes_xyxy, other.boxes_xyxy)
     np.testing.assert_array_equal(after.table.ids, before.table.ids)
+
+
+def test_one_side_that_is_not_stated(folder: Any) -> None:
+    """It is the file's; the other one still has to agree."""
+    first, before = folder.document["images"][0], load(folder).records[0]
+    first["width"] = None
+    assert (load(folder).records[0].width, load(folder).records[0].height) == (before.width, before.height)
+    first["height"] += 1
+    with pytest.raises(DataError, match=rf"is {before.width}x{before.height + 1} there, but"):
+        load(folder)
 
 
 @pytest.mark.parametrize("value", [1.5, 1e300, float("inf"), float("nan"), None, "1"])

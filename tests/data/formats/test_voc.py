@@ -95,6 +95,11 @@ def test_a_list_says_which_belong_to_a_split(tmp_path: Path) -> None:
     split = load(tmp_path, split="val", like=train)
     assert [record.path.name for record in split.records] == ["a 3.jpg", "a 1.jpg"]
     assert split.report.notes == ()
+    listed.write_text("a 3.xml\na 1.jpg\n")
+    assert [record.path.name for record in load(tmp_path, split="val", like=train).records] == ["a 3.jpg", "a 1.jpg"]
+    listed.write_text("\n")
+    with pytest.raises(DataError, match=r"val\.txt: the list is empty; write the name of one XML per line"):
+        load(tmp_path, split="val", like=train)
     listed.write_text("a 3\nb\n")
     with pytest.raises(DataError, match=r"val\.txt, line 2: there is no .*Annotations/b\.xml; correct the list"):
         load(tmp_path, split="val", like=train)

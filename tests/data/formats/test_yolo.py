@@ -12,6 +12,7 @@ import pytest
 from data.coco.records import CocoSplit, load_split
 from data.config import load_dataset_config
 from data.errors import DataError
+from data.splits import load_splits, missing_test
 from engine.metrics.coco import CocoEvaluator
 
 
@@ -236,6 +237,9 @@ def test_what_roboflow_exports(tmp_path: Path) -> None:
     )
     assert load(tmp_path, yaml, "val").records[0].path == tmp_path / "valid/images/a_jpg.rf.0123.jpg"
     assert load(tmp_path, yaml.replace("roboflow:", "download: |")).report.boxes == 1
+    named, left_out = load_splits(load_dataset_config(tmp_path / "data.yaml")), "test/images is not there; the split is"
+    assert list(named) == ["train", "val"]  # there is no folder test, which Roboflow names all the same
+    assert left_out in missing_test(load_dataset_config(tmp_path / "data.yaml"))
     (tmp_path / "elsewhere").mkdir()
     assert load(tmp_path / "elsewhere", yaml).records[0].path.parent == tmp_path / "train/images"
 
