@@ -364,6 +364,14 @@ class ExportOptions:
         default=False, metadata=flag("with --nms: let boxes of different classes suppress each other")
     )
     simplify: bool = field(default=False, metadata=flag("simplify the ONNX graph by the package onnxslim"))
+    simplify_blocks: float | None = field(
+        default=None,
+        metadata=flag(
+            "write a block as the simpler one that it is on --data's training pictures within this tolerance, such as "
+            "1e-3: SAConv2d as a plain convolution, where its switch is 1 and its contexts do nothing",
+            numbers=UNIT_INTERVAL,
+        ),
+    )
     model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
 
     def __post_init__(self) -> None:
@@ -372,6 +380,8 @@ class ExportOptions:
             raise EngineError("--imgsz: takes one number, or height and width")
         if self.half and self.int8:
             raise EngineError("--half: excludes --int8; give one of them")
+        if self.simplify_blocks is not None and not self.data:
+            raise EngineError("--simplify-blocks: looks at training pictures; name their data set with --data")
 
     @property
     def precision(self) -> str:

@@ -26,6 +26,7 @@ from engine.runs import recorded_data, reserve_run_dir
 from files.faults import OutputError
 from files.printable import Lines
 from models.budget import model_budget
+from models.detector import Detector
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +111,8 @@ def _data_yaml(options: ValOptions, backend: Backend) -> str:
     raise EngineError(f"{options.weights}: does not say which data set it was trained on; name one with --data")
 
 
-def load_split(config: DatasetConfig, options: ValOptions, backend: Backend) -> CocoSplit:
-    """The split of `--task`, its classes those of the checkpoint, by name.
+def load_split(config: DatasetConfig, options: ValOptions, backend: Backend | Detector) -> CocoSplit:
+    """The split of `--task`, its classes those of the weights, by name.
 
     The data set may lack some, and have others of which there is no box, or which `names` leaves out.
     """

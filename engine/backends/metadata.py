@@ -48,6 +48,7 @@ class Metadata(BaseModel):
         precision: fp32, fp16 or int8.
         needs_suppression: whether several boxes may stand for one object.
         finished: whether the file suppresses itself, at `conf_thres` and `iou_thres`, to `max_det` boxes.
+        simplify_blocks: the tolerance within which blocks were replaced by simpler ones, where that was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -69,6 +70,7 @@ class Metadata(BaseModel):
     conf_thres: float | None = None
     iou_thres: float | None = None
     max_det: int | None = None
+    simplify_blocks: float | None = None
 
     @field_validator("names", mode="before")
     @classmethod

@@ -11,7 +11,6 @@ from statistics import median
 
 from torch import Tensor
 
-from engine.backends import Backend
 from engine.errors import EngineError
 from engine.exporting.format import Tolerance
 from models.heads.base import Predictions
@@ -61,12 +60,12 @@ class Differences(Distance):
     pictures: int = 0
 
 
-def differences(reference: Run, backend: Backend, batches: Sequence[Tensor], compare: Compare) -> Differences:
+def differences(reference: Run, backend: Run, batches: Sequence[Tensor], compare: Compare) -> Differences:
     """Runs both on the same inputs, `(B, 3, H, W)` uint8 RGB each.
 
     Args:
         reference: PyTorch, in float32.
-        backend: of the file.
+        backend: what runs the file.
         compare: `cell_distance`, or what suits a file that suppresses itself.
     """
     total, torch_s, file_s = Distance(), [], []

@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,6 @@ from data.config import load_dataset_config
 from engine.backends import open_backend
 from engine.backends.metadata import FILE, Metadata, commit, version
 from engine.channels import require_colour
-from engine.device import network_input
 from engine.errors import EngineError
 from engine.exporting.check import Differences, cell_distance, differences, require_equal
 from engine.exporting.check_suppressed import SuppressedComparison
@@ -24,13 +23,13 @@ from engine.exporting.format import ExportFormat, ExportJob
 from engine.exporting.formats import format_named
 from engine.exporting.network import ExportedNetwork
 from engine.exporting.pictures import check_paths, inputs_of
+from engine.exporting.simplification import Simplification, simplified
 from engine.faults import faults_told
 from engine.input_size import fit_to_stride
 from engine.options import ExportOptions
 from files.atomic import atomic_folder, atomic_path
 from models.budget import model_budget
 from models.detector import Detector
-from models.heads.base import Predictions
 from models.weights.load import load_detector
 
 log = logging.getLogger(__name__)
@@ -49,6 +48,7 @@ class Exported:
         precision: fp32, fp16 or int8.
         differences: from PyTorch, with the time of both.
         megabytes: its size.
+        simplification: what became of blocks that could be simpler, where that was asked for.
     """
 
     path: Path
@@ -56,6 +56,7 @@ class Exported:
     precision: str
     differences: Differences
     megabytes: float
+    simplification: Simplification | None = None
 
 
 def export(options: ExportOptions) -> list[Exported]:
@@ -74,7 +75,9 @@ def export(options: ExportOptions) -> list[Exported]:
         require_colour(detector.in_channels, str(options.cfg or options.weights))
         job = _job(options, detector)
         inputs = list(inputs_of(check_paths(job.dataset, CHECKED), job.imgsz))
-        return [_export(each, copy.deepcopy(detector), job, inputs) for each in formats]
+        simplification = simplified(detector, job, inputs)
+        written = [_export(each, copy.deepcopy(detector), job, inputs) for each in formats]
+        return [replace(one, simplification=simplification) for one in written]
 
 
 def _job(options: ExportOptions, detector: Detector) -> ExportJob:
@@ -97,6 +100,7 @@ def _job(options: ExportOptions, detector: Detector) -> ExportJob:
         conf_thres=options.conf_thres if options.nms else None,
         iou_thres=options.iou_thres if options.nms else None,
         max_det=options.topk_all if options.nms else None,
+        simplify_blocks=options.simplify_blocks,
     )
     dataset = load_dataset_config(options.data) if options.data else None
     return ExportJob(options, imgsz, dataset, metadata)
@@ -107,17 +111,13 @@ def _export(form: ExportFormat, detector: Detector, job: ExportJob, inputs: Sequ
     network = ExportedNetwork(detector)
     reference = copy.deepcopy(network)  # formats may change theirs
 
-    @torch.inference_mode()
-    def run(images: Tensor) -> Predictions:
-        return Predictions(*reference(network_input(images, torch.device("cpu"), torch.contiguous_format)))
-
     log.info("%s: writing %s", form.name, path)
     with _whole(path, form.is_file) as temporary:
         form.write(network, job, temporary)
         backend = open_backend(temporary, device=torch.device("cpu"))
         tolerance = form.tolerances[job.precision]
         compare = SuppressedComparison(job.options, tolerance.scores) if job.options.nms else cell_distance
-        found = differences(run, backend, _batches(inputs, job), compare)
+        found = differences(reference.run, backend, _batches(inputs, job), compare)
         require_equal(found, tolerance, path, job.precision)
         megabytes = _bytes(temporary) / 1e6
     return Exported(path, form.name, job.precision, found, megabytes)

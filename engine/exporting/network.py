@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from engine.device import network_input
 from models.detector import Detector
 from models.heads.base import Predictions
 
@@ -39,3 +40,8 @@ class ExportedNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         predictions: Predictions = self.detector.predict(images.to(self.dtype))
         return predictions.boxes_xyxy, predictions.scores
+
+    @torch.inference_mode()
+    def run(self, images: Tensor) -> Predictions:
+        """What it gives for `(B, 3, H, W)` uint8 RGB, on the CPU."""
+        return Predictions(*self(network_input(images, torch.device("cpu"), torch.contiguous_format)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -41,7 +41,7 @@ def check_paths(dataset: DatasetConfig | None, most: int) -> list[Path]:
     return picture_paths(dataset or load_dataset_config(DEMO), "val", most)
 
 
-def inputs_of(paths: Sequence[Path], imgsz: tuple[int, int]) -> Iterator[Tensor]:
+def inputs_of(paths: Iterable[Path], imgsz: tuple[int, int]) -> Iterator[Tensor]:
     """The pictures as detection sees them.
 
     Args:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.mutations import (
     anchor_free,
+    costs,
     data,
     dialect,
     evaluation,
@@ -32,5 +33,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     *outputs.MUTATIONS,
     *evaluation.MUTATIONS,
     *faults.MUTATIONS,
+    *costs.MUTATIONS,
 )
 """All of them; none may survive."""

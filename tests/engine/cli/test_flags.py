@@ -38,7 +38,7 @@ FLAGS: dict[type, str] = {
     ),
     ExportOptions: (
         "--weights --include --cfg --data --imgsz/--img/--img-size --batch-size/--batch --dynamic --opset --half "
-        "--int8 --nms --conf-thres --iou-thres --topk-all --agnostic-nms --simplify --model-budget"
+        "--int8 --nms --conf-thres --iou-thres --topk-all --agnostic-nms --simplify --simplify-blocks --model-budget"
     ),
 }
 
