@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A process for each core, with one thread each: threads of several would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -27,10 +29,10 @@ benchmarks: $(VENV)/installed ## speed and memory of the blocks and of whole det
 	$(BIN)/python -m benchmarks.loss
 
 test: $(VENV)/installed-dev ## install, then run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/installed-dev ## the tests that take less than five seconds each
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 mutate: $(VENV)/installed-dev ## cut wires one at a time: do the tests notice? (some minutes on 2 cores)
 	$(BIN)/python -m tests.mutate
