@@ -86,14 +86,6 @@ def _remedy(kind: str, value: Any) -> str:
     """What to write where that follows from the value: `; ...`, or nothing."""
     if kind == "string_type" and isinstance(value, int | float):
         return "; put it in quotes"  # for yes and no, too, which YAML takes for true and false
-    if kind in _NUMBERS and isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return ""
-        if "e" not in value.lower():
-            return "; write it without quotes"
-        mantissa, *exponent = repr(number).split("e")
-        point = mantissa if "." in mantissa else f"{mantissa}.0"  # for want of which YAML reads 1e-9 as a text
-        return f"; YAML takes it for a text: write {'e'.join([point, *exponent])}"
+    if kind in _NUMBERS and isinstance(value, str) and value.strip().isdecimal():
+        return "; write it without quotes"
     return ""

@@ -61,9 +61,15 @@ def _resume_options(given: dict[str, Any]) -> ResumeOptions:
         raise EngineError(
             f"--resume continues {checkpoint} with the settings that it was started with; leave out "
             f"{', '.join(refused)} (--device, --workers, --cache, --data and --epochs may be given), or start a new "
-            f"training with --weights {checkpoint}"
+            f"training with --weights {_file_of(checkpoint)}"
         )
     return ResumeOptions(checkpoint, **given)
+
+
+def _file_of(checkpoint: str) -> str:
+    """The last.pt of a run that was named by its folder: --weights takes files. Other texts as they are."""
+    files = (Path(checkpoint) / "weights" / "last.pt", Path(checkpoint) / "last.pt")
+    return next((str(file) for file in files if file.is_file()), checkpoint)
 
 
 def _frozen_rows(numbers: tuple[int, ...]) -> tuple[int, ...]:

@@ -28,13 +28,12 @@ from engine.options import ResumeOptions, TrainOptions
 from engine.report.labels import draw_labels
 from engine.report.recorder import Recorder
 from engine.report.training import draw_training_batch, finish_report
-from engine.training.saving import restore_best, save_epoch, save_finished
+from engine.training.saving import load_best, save_epoch, save_finished
 from engine.training.start import prepare
 from engine.training.training import Training, TrainResult
 from files.progress import bar
 from models.detector import Detector
 from models.summary import count_flops, count_parameters
-from models.weights.load import load_detector
 
 log = logging.getLogger(__name__)
 
@@ -265,8 +264,7 @@ def _stage(training: Training) -> str:
 
 def _finish(training: Training) -> EvalResult:
     """Measures and reports the best weights, and notes that all is done."""
-    restore_best(training)
-    detector = load_detector(training.best, training.learner.compute.device)
+    detector = load_best(training)
     result = _validate(training, detector.to(memory_format=training.learner.compute.layout), 1.0, report=True)
     finish_report(result, training.data.classes.names, training.folder, plots=not training.options.noplots)
     save_finished(training)

@@ -8,6 +8,9 @@ from typing import Any
 
 from engine.checkpoint import save_checkpoint
 from engine.training.training import Training
+from files.errors import InputError
+from models.detector import Detector
+from models.weights.load import load_detector
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +27,17 @@ def save_epoch(training: Training, *, improved: bool) -> None:
     _save_last(training, content)
 
 
-def restore_best(training: Training) -> None:
-    """Where somebody has removed best.pt, the last epoch's weights take its place: the report needs some."""
-    if not training.best.is_file():
-        log.warning("warning: %s is not there any more; the weights of the last epoch take its place", training.best)
+def load_best(training: Training) -> Detector:
+    """The detector of best.pt. Where that was removed or damaged, the last epoch's weights take its place."""
+    device = training.learner.compute.device
+    try:
+        return load_detector(training.best, device)
+    except InputError:
+        state = "cannot be read" if training.best.is_file() else "is not there"
+        log.warning("warning: %s %s any more; the weights of the last epoch take its place", training.best, state)
+        training.progress.best_epoch = training.progress.epoch - 1
         save_checkpoint(training.best, _weights(training))
+        return load_detector(training.best, device)
 
 
 def save_finished(training: Training) -> None:

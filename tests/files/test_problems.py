@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from files.problems import Problem, first_problem, short
@@ -58,14 +57,6 @@ def test_an_unknown_entry_goes_before_the_one_that_it_makes_missing() -> None:
 )
 def test_a_sentence_names_entry_value_and_what_is_wrong(content: dict[str, Any], sentence: str) -> None:
     assert problem(content).sentence() == sentence
-
-
-@pytest.mark.parametrize("text", ["1e-3", "1E9", "1e-9", "2.5e22", "-1e-300"])
-def test_a_number_that_yaml_reads_as_a_text_can_be_written_as_advised(text: str) -> None:
-    assert yaml.safe_load(f"rate: {text}") == {"rate": text}
-    said, _, advised = problem({"inner": {"count": 1}, "rate": text}).text.rpartition(" ")
-    assert said == "must be a number; YAML takes it for a text: write"
-    assert yaml.safe_load(f"rate: {advised}") == {"rate": float(text)}
 
 
 def test_long_values_are_cut() -> None:

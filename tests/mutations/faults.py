@@ -91,9 +91,10 @@ _CUT_OFF = (
         ('with faults_told(lambda: f"; {_kept(training)}"):', "with faults_told():"),
     ),
     *cut(
-        "engine/training/loop.py",
-        f"{_REQUESTS}::test_a_best_that_somebody_removed",
-        ("    restore_best(training)\n", ""),
+        "engine/training/saving.py",
+        f"{_REQUESTS}::test_a_best_that_somebody_removed_or_damaged",
+        ("        save_checkpoint(training.best, _weights(training))\n        return", "        return"),
+        ("        training.progress.best_epoch = training.progress.epoch - 1\n", ""),
     ),
 )
 

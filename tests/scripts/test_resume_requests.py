@@ -65,12 +65,26 @@ def test_a_run_is_named_by_its_folder(run: Path, part: str) -> None:
     assert progress_of(run)["finished"]
 
 
-def test_a_best_that_somebody_removed(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("content", "state"), [(None, "is not there"), (b"", "cannot be read"), (b"x", "cannot be read")]
+)
+def test_a_best_that_somebody_removed_or_damaged(
+    run: Path, content: bytes | None, state: str, caplog: pytest.LogCaptureFixture
+) -> None:
     best = run / "weights" / "best.pt"
-    best.unlink()
+    if content is None:
+        best.unlink()
+    else:
+        best.write_bytes(content)
     assert run_cli(main, ["--resume", str(run), "--workers", "0"]) == 0
-    assert "best.pt is not there any more; the weights of the last epoch take its place" in caplog.text
+    assert f"best.pt {state} any more; the weights of the last epoch take its place" in caplog.text
+    assert "best of epoch 2: " in caplog.text
     assert load_checkpoint(best)["epoch"] == 2
+
+
+def test_a_refusal_names_a_file_that_weights_can_take(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(main, ["--resume", str(run), "--seed", "1"]) == 2
+    assert f"start a new training with --weights {run / 'weights' / 'last.pt'}\n" in capsys.readouterr().err
 
 
 def test_without_momentum_an_optimiser_remembers_nothing(
