@@ -39,10 +39,11 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, after a look at the names of the flags: a wrong one comes before a missing one."""
-        words = list(self._words(args))
+        given = sys.argv[1:] if args is None else list(args)
+        words = list(self._words(given))
         for word in words:
             if word not in self._option_string_actions:
-                self._refuse(word)
+                self._refuse(word, self._flag_before(word, given))
         for dest, number in Counter(self._option_string_actions[word].dest for word in words).items():
             if number > 1:
                 log.warning("warning: --%s is given %d times; the last one counts", dest.replace("_", "-"), number)
@@ -55,18 +56,26 @@ class CommandParser(argparse.ArgumentParser):
             self._refuse(rest[0])
         return options
 
-    def _words(self, args: Sequence[str] | None) -> Iterator[str]:
+    def _words(self, args: Sequence[str]) -> Iterator[str]:
         """The names of the flags in a command line."""
-        for word in sys.argv[1:] if args is None else args:
+        for word in args:
             if word == "--":
                 return
             if word[:1] == "-" and len(word) > 1 and " " not in word and not _NUMBER.fullmatch(word):
                 yield word.partition("=")[0]
 
-    def _refuse(self, word: str) -> NoReturn:
+    def _flag_before(self, word: str, args: Sequence[str]) -> str:
+        """The flag whose value this word may be meant to be, such as a file `-a.jpg`; "" for none."""
+        place = args.index(word) if word in args else 0  # not there: it is `word=value`
+        before = self._option_string_actions.get(args[place - 1]) if place else None
+        return args[place - 1] if before is not None and before.nargs != 0 else ""
+
+    def _refuse(self, word: str, before: str = "") -> NoReturn:
         shown = cut(word if word.isprintable() else repr(word), 80)
         known = [name.lstrip("-") for name in self._option_string_actions if name.startswith("--")]
         name = word.lstrip(_DASHES)
         near = near_names(name, known) if name != word else []
         hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
+        if before and not near and shown == word and not word.startswith("--"):
+            hint = f"as the value of {before}, write {before}={shown}"
         self.error(f"unrecognized arguments: {shown}; {hint}")

@@ -40,6 +40,10 @@ def refusal(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("--batch_size 3", "--batch_size; did you mean --batch-size?"),
         ("--zzz", "--zzz; --help lists the flags"),
         ("3 4", "3; --help lists the flags"),
+        ("--classes -a.jpg", "-a.jpg; as the value of --classes, write --classes=-a.jpg"),
+        ("--classes --zzz", "--zzz; --help lists the flags"),
+        ("--classes 3 -a.jpg", "-a.jpg; --help lists the flags"),
+        ("-a.jpg", "-a.jpg; --help lists the flags"),
         ("--\x1b[2J", "'--\\x1b[2J'; --help lists the flags"),
         ("--" + "y" * 500, f"--{'y' * 75}...; --help lists the flags"),
     ],
@@ -50,6 +54,7 @@ def test_a_misspelt_flag(argv: str, line: str, capsys: pytest.CaptureFixture[str
 
 def test_values_are_no_flags() -> None:
     assert parser().parse_args(["--epochs", "-3", "--classes", "a"]).epochs == -3
+    assert parser().parse_args(["--classes=-a.jpg"]).classes == ["-a.jpg"], "as the hint says"
     assert parser().parse_args(["--classes", "- a", "a-b"]).classes == ["- a", "a-b"]
 
 
