@@ -9,6 +9,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from files.printable import printable
+
 _SHOWN = 160  # characters of a name that messages repeat
 _DRIVE = re.compile(r"(^|/)[A-Za-z]:\\|^[A-Za-z]:/")
 _QUOTES = ("'", '"')
@@ -97,8 +99,8 @@ def _hint(text: str) -> str:
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    """A name for messages: its beginning and end where it is very long, and no control characters."""
-    text = "".join(character if character.isprintable() else "?" for character in str(name))
+    """A name for messages: its beginning and end where it is very long, control characters escaped."""
+    text = printable(str(name))
     half = _SHOWN // 2
     return text if len(text) <= _SHOWN else f"{text[:half]}...{text[-half:]}"
 

@@ -60,7 +60,8 @@ def test_kinds_of_things(tmp_path: Path) -> None:
 
 
 def test_names_in_messages() -> None:
-    assert shown("a\nb\x1b[31m") == "a?b?[31m"
+    assert shown("a\nb\x1b[31m\udcff") == r"a\nb\x1b[31m\xff"
+    assert shown("a\u00a0b") == "a\u00a0b", "a blank is no control character"
     assert shown("x" * 160) == "x" * 160
     assert len(shown("x" * 5000)) < 170
     assert unquoted(" 'a' ") == "a"
