@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from files.printable import Lines
+from files.words import cut
 from models.blocks.activation import build_activation
 from models.detector import Detector, build_model
 from models.errors import ConfigError, WeightsError
@@ -56,7 +57,7 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
     except ConfigError as error:
         raise WeightsError(f"{path}: its configuration cannot be built here ({error}); give one with --cfg") from None
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = _misfit(source) or _first_misfit(error)
         remedy = f"{FOLDED}; give the file that its training wrote" if source.folded else "train it again"
         raise WeightsError(f"{path}: its weights do not fit its configuration ({reason}); {remedy}") from None
     flaw = model.head.flaw()
@@ -64,6 +65,20 @@ def _build_as_stored(source: SourceWeights, path: str | Path) -> Detector:
         raise WeightsError(f"{path}: {flaw}; train it again")
     model.classes = classes or model.classes
     return model
+
+
+def _misfit(source: SourceWeights) -> str:
+    """That names and classes differ in number; "" where they don't, or where that is unknown."""
+    stated = None if source.yaml is None else source.yaml.get("nc")
+    if source.classes is None or not isinstance(stated, int) or stated == len(source.classes):
+        return ""
+    return f"it has the names of {len(source.classes)} classes, and its configuration says nc: {stated}"
+
+
+def _first_misfit(error: Exception) -> str:
+    """What torch says first of the tensors that do not fit; the line above it says only that there are some."""
+    lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+    return cut(lines[1] if lines[0].endswith(":") and len(lines) > 1 else lines[0], 200).rstrip(".")
 
 
 def _build_as(cfg: str, source: SourceWeights, path: str | Path) -> Detector:

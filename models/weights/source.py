@@ -160,8 +160,21 @@ def _checked_state(state: Any) -> dict[str, Tensor]:
 def _classes(value: Any) -> Classes | None:
     """Classes from a list of names, or from the later map of index to name."""
     if isinstance(value, Mapping):
-        value = [value[index] for index in sorted(value)]
+        value = _in_order(value)
     return Classes.of(_texts(value)) if isinstance(value, list | tuple) else None
+
+
+def _in_order(names: Mapping[Any, Any]) -> list[Any]:
+    """The names by their numbers, which may be texts: "10" comes after "9".
+
+    Raises:
+        ValueError: the numbers are not those from 0 on, so it is not known which name is whose.
+    """
+    by_number = {str(number): name for number, name in names.items()}
+    missing = [number for number in range(len(names)) if str(number) not in by_number]
+    if missing:
+        raise ValueError(f"{len(names)} classes have names, but none has the number {missing[0]}")
+    return [by_number[str(number)] for number in range(len(names))]
 
 
 def _side(value: Any) -> int:

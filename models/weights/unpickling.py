@@ -36,8 +36,11 @@ _INERT = {
     "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"},
     "numpy": {"dtype", "ndarray", "float64", "float32", "int64", "int32", "bool_"},
     "numpy.core.multiarray": {"scalar", "_reconstruct"},
-    "torch": {"device"},
+    "torch": {"device", "Tensor"},
+    "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
+    "builtins": {"bool", "bytearray", "complex", "float", "int", "long", "range", "slice", "str", "unicode", "xrange"},
 }
+_INERT["__builtin__"] = _INERT["builtins"]  # as Python 2 calls it, and so the protocol that torch writes
 _INERT["pathlib._local"] = _INERT["pathlib"]
 _INERT["numpy._core.multiarray"] = _INERT["numpy.core.multiarray"]
 
@@ -113,6 +116,13 @@ def _rebuild_parameter(data: Any, *_: Any) -> Tensor:
     return data
 
 
+def _rebuild_from_type(function: Any, _: Any, arguments: Any, *__: Any) -> Any:
+    """A tensor that somebody gave attributes to, which are left out."""
+    if function not in (_TENSORS["torch._utils", "_rebuild_tensor_v2"], _TENSORS["torch._utils", "_rebuild_parameter"]):
+        raise RefusedError("it makes a tensor in an unknown way")
+    return function(*arguments)
+
+
 def _attribute(owner: Any, name: Any, *_: Any) -> StandIn:
     """Stands for a method of an object, as fused models keep one, or a constant of a class. Nothing is looked up."""
     if not isinstance(owner, StandIn | _NoCalls) or not isinstance(name, str):
@@ -124,8 +134,15 @@ _TENSORS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor"): _Constructor(_rebuild_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): _Constructor(_rebuild_tensor),
     ("torch._utils", "_rebuild_parameter"): _Constructor(_rebuild_parameter),
+    # the same for those with attributes
+    ("torch._utils", "_rebuild_parameter_with_state"): _Constructor(_rebuild_parameter),
+    ("torch._tensor", "_rebuild_from_type_v2"): _Constructor(_rebuild_from_type),
     ("torch", "Size"): _Constructor(tuple),
     ("collections", "OrderedDict"): OrderedDict,
+    # what is done with them afterwards, such as filling them, needs a container
+    ("collections", "defaultdict"): _Constructor(lambda *_: {}),
+    ("collections", "Counter"): _Constructor(lambda *_: {}),
+    ("collections", "deque"): _Constructor(lambda *_: []),
 }
 
 

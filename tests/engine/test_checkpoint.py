@@ -101,7 +101,7 @@ def test_bytes_that_are_no_checkpoint_are_one_line(tmp_path: Path, data: bytes) 
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pt", content(model={"model.0.conv.weight": torch.zeros(1)}))
-    with pytest.raises(InputError, match="its weights do not fit its configuration"):
+    with pytest.raises(InputError, match=r"its weights do not fit its configuration \((Missing key|size mismatch)"):
         load_detector(tmp_path / "a.pt")
     broken = content()
     del broken["names"]

@@ -146,6 +146,15 @@ def test_bare_state_dicts_and_our_own_checkpoints(tmp_path: Path) -> None:
     assert torch.equal(_decoded(load_detector(tmp_path / "own.pt")), _decoded(model))
 
 
+def test_names_are_in_the_order_of_their_numbers_as_texts_too(tmp_path: Path) -> None:
+    yaml, names = {**TINY, "nc": 12}, [f"class {number}" for number in range(12)]
+    classes = files.Classes()
+    twin = files.mirrored(files.detector_of(yaml, names, build_model), classes, "DetectionModel")
+    twin = files.described(twin, yaml, names)
+    twin.names = {str(number): name for number, name in enumerate(names)}
+    assert load_source(classes.save(files.stripped(twin), tmp_path / "a.pt")).classes == Classes.of(names)
+
+
 @pytest.mark.parametrize("name", sorted(OTHER_TASKS))
 def test_a_model_of_another_task_is_one_line(name: str, tmp_path: Path) -> None:
     classes = files.Classes()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import types
+from collections import Counter, defaultdict, deque
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,43 @@ def test_what_models_keep_beside_their_weights_is_harmless(tmp_path: Path) -> No
     assert load_source(classes.save(_content(classes, callbacks=looked_up), tmp_path / "a.pt")).state
 
 
+KEPT: dict[str, Any] = {
+    "defaultdict": defaultdict(list, a=[1]),
+    "Counter": Counter("ab"),
+    "deque": deque([1, 2], 3),
+    "datetime": datetime.datetime(2025, 1, 1, tzinfo=datetime.timezone.utc),
+    "timedelta": datetime.timedelta(1),
+    "builtins": [slice(1), range(2), 1j, bytearray(b"a"), int, float, str],
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KEPT))
+def test_plain_values_beside_the_weights_are_harmless(kind: str, tmp_path: Path) -> None:
+    classes = files.Classes()
+    content = {**_content(classes, callbacks=KEPT[kind]), "extra": KEPT[kind]}
+    assert load_source(classes.save(content, tmp_path / "a.pt")).state
+
+
+def test_tensors_may_have_attributes(tmp_path: Path) -> None:
+    classes = files.Classes()
+    content = _content(classes)
+    without = load_source(classes.save(content, tmp_path / "a.pt")).state
+    for parameter in content["model"].parameters():
+        parameter.rule = "muon"
+    content["model"].model[0].bn.running_mean.rule = "none"
+    state = load_source(classes.save(content, tmp_path / "b.pt")).state
+    assert state.keys() == without.keys()
+    assert all(torch.equal(state[key], without[key]) for key in state)
+
+
+def test_other_ways_to_rebuild_a_tensor_are_refused(tmp_path: Path) -> None:
+    classes = files.Classes()
+    evil = Calls(torch._tensor._rebuild_from_type_v2, classes("Conv"), torch.Tensor, (1,), {})
+    path = classes.save(_content(classes, args=evil), tmp_path / "evil.pt")
+    with pytest.raises(WeightsError, match="it makes a tensor in an unknown way"):
+        load_source(path)
+
+
 def test_nothing_of_the_options_runs(tmp_path: Path) -> None:
     classes, ran = files.Classes(), tmp_path / "ran"
     options = classes("IterableSimpleNamespace", types.SimpleNamespace)(imgsz=Calls(os.mkdir, str(ran)))
@@ -81,7 +120,9 @@ def test_nothing_of_the_options_runs(tmp_path: Path) -> None:
         ({"yaml": {**TINY, "scales": torch.ones(2)}}, "its configuration cannot be built here"),
         ({"yaml": {**TINY, "reg_max": 10**30}}, "its configuration cannot be built here"),
         ({"yaml": {**TINY, "scale": "s"}}, "its weights do not fit its configuration"),
-        ({"names": {0: "cat", "b": "dog"}}, "holds no weights of a detector"),
+        ({"names": {0: "cat", "b": "dog"}}, "holds no weights of a detector (2 classes have names, but none has the "),
+        ({"names": {0: "cat", 2: "dog"}}, "holds no weights of a detector (2 classes have names, but none has the "),
+        ({"names": ["cat"]}, "its weights do not fit its configuration (it has the names of 1 classes, and its "),
         ({"names": {0: nn.Identity(), 1: "dog"}}, "holds no weights of a detector"),
         ({"args": {"imgsz": 10**9}}, "holds no weights of a detector"),
     ],
