@@ -14,6 +14,7 @@ from files.lazy import lazy_names
 if TYPE_CHECKING:
     from engine.detect.predict import predict
     from engine.detections import Detections
+    from engine.exporting.benchmark import Benchmark, benchmark
     from engine.exporting.export import Exported, export
     from engine.metrics.evaluate import EvalResult
     from engine.options import DetectOptions, ExportOptions, ResumeOptions, TrainOptions, ValOptions
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from engine.validation import validate
 
 __all__ = [
+    "Benchmark",
     "DetectOptions",
     "Detections",
     "EvalResult",
@@ -31,6 +33,7 @@ __all__ = [
     "TrainOptions",
     "TrainResult",
     "ValOptions",
+    "benchmark",
     "export",
     "predict",
     "train",
@@ -41,6 +44,7 @@ if not TYPE_CHECKING:  # a type checker must not take any name for granted
     __getattr__ = lazy_names(
         __name__,
         {
+            "Benchmark": "engine.exporting.benchmark",
             "DetectOptions": "engine.options",
             "Detections": "engine.detections",
             "EvalResult": "engine.metrics.evaluate",
@@ -50,6 +54,7 @@ if not TYPE_CHECKING:  # a type checker must not take any name for granted
             "TrainOptions": "engine.options",
             "TrainResult": "engine.training.training",
             "ValOptions": "engine.options",
+            "benchmark": "engine.exporting.benchmark",
             "export": "engine.exporting.export",
             "predict": "engine.detect.predict",
             "train": "engine.training.loop",

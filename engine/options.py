@@ -211,6 +211,12 @@ class ValOptions:
     half: bool = field(default=False, metadata=flag("compute in float16, on a GPU"))
     bf16: bool = field(default=False, metadata=flag("compute in bfloat16"))
     save_json: bool = field(default=False, metadata=flag("write predictions.json with the data set's own ids"))
+    benchmark: bool = field(
+        default=False,
+        metadata=flag(
+            "one table in place of all else: AP, ms and size of the checkpoint on every back end, in every precision"
+        ),
+    )
     verbose: bool = field(
         default=False, metadata=flag(f"print the per-class table, also for more than {MANY_CLASSES} classes")
     )

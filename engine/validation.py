@@ -53,7 +53,7 @@ def _validate(options: ValOptions, held: ExitStack) -> EvalResult:
     with model_budget(options.model_budget):
         backend = open_backend(options.weights, device=device, dtype=precision, cfg=options.cfg, autocast=True)
     require_precision(backend, half=options.half, bf16=options.bf16)
-    config = load_dataset_config(_data_yaml(options, backend))
+    config = load_dataset_config(data_yaml(options, backend))
     name_classes(backend, config)
     imgsz = _input_size(options, backend)
     split = load_split(config, options, backend)
@@ -103,7 +103,7 @@ def _input_size(options: ValOptions, backend: Backend) -> int:
     return fit_to_stride(asked or (backend.imgsz,), backend.stride)[0]
 
 
-def _data_yaml(options: ValOptions, backend: Backend) -> str:
+def data_yaml(options: ValOptions, backend: Backend) -> str:
     """`--data`, else what its run was started with, else what the checkpoint says (older ones do)."""
     data = options.data or recorded_data(options.weights) or backend.data
     if data:

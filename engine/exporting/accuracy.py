@@ -13,27 +13,27 @@ from engine.options import ValOptions
 from engine.validation import load_split
 from models.detector import Detector
 
-BATCH = 8  # pictures
-
 
 class Accuracy:
     """AP, as val.py measures it, of networks with the same classes. A detector runs on the CPU, a back end where it is.
 
     Args:
-        dataset: with a validation split.
+        dataset: where the split of `options.task` is.
         knows: whose classes are to be found.
         imgsz: height and width of every input, pixels.
-        weights: as messages name what was given.
+        options: what else val.py goes by, and the weights as messages name them.
 
     Raises:
-        EngineError: the data set has no validation split, or other classes.
+        EngineError: the data set has no such split, or other classes.
         DataError: its annotations cannot be used.
     """
 
-    def __init__(self, dataset: DatasetConfig, knows: Backend | Detector, imgsz: tuple[int, int], weights: str) -> None:
-        self._split = load_split(dataset, ValOptions(weights), knows)
+    def __init__(
+        self, dataset: DatasetConfig, knows: Backend | Detector, imgsz: tuple[int, int], options: ValOptions
+    ) -> None:
+        self._split = load_split(dataset, options, knows)
         self._evaluator = CocoEvaluator(self._split)
-        self._imgsz = imgsz
+        self._imgsz, self._options = imgsz, options
 
     @property
     def pictures(self) -> int:
@@ -42,5 +42,22 @@ class Accuracy:
 
     def ap(self, network: Network | Backend) -> float:
         """AP in [0, 1]; NaN where there is no object to find."""
-        loader = build_loader(self._split, imgsz=max(self._imgsz), batch_size=BATCH, input_hw=self._imgsz)
-        return evaluate(network, loader, self._evaluator, device=torch.device("cpu")).metrics.ap
+        options = self._options
+        loader = build_loader(
+            self._split,
+            imgsz=max(self._imgsz),
+            batch_size=options.batch_size,
+            workers=options.workers,
+            strict=options.strict,
+            input_hw=self._imgsz,
+        )
+        result = evaluate(
+            network,
+            loader,
+            self._evaluator,
+            device=network.device if isinstance(network, Backend) else torch.device("cpu"),
+            conf_thres=options.conf_thres,
+            iou_thres=options.iou_thres,
+            max_det=options.max_det,
+        )
+        return result.metrics.ap

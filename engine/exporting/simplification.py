@@ -15,12 +15,14 @@ from engine.exporting.check import Differences, cell_distance, differences
 from engine.exporting.format import ExportJob
 from engine.exporting.network import ExportedNetwork
 from engine.exporting.pictures import inputs_of, picture_paths
+from engine.options import ValOptions
 from files.progress import bar
 from models.detector import Detector
 from models.simplify import Simplified, simplify
 
 MOST = 1000
 """Training pictures that the blocks are run on; of more, so many are drawn with a fixed seed."""
+BATCH = 8  # pictures, where AP is measured
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def simplified(detector: Detector, job: ExportJob, inputs: Sequence[Tensor]) -> 
     if tolerance is None or dataset is None:
         return None
     paths = picture_paths(dataset, "train", MOST)
-    accuracy = Accuracy(dataset, detector, job.imgsz, job.options.weights)  # bad annotations are known before the work
+    options = ValOptions(job.options.weights, batch_size=BATCH, workers=0)
+    accuracy = Accuracy(dataset, detector, job.imgsz, options)  # bad annotations are known before the work
     full = ExportedNetwork(copy.deepcopy(detector))
     pictures = (_input(images) for images in inputs_of(bar(paths, "blocks", leave=False), job.imgsz))
     found = Simplification(tolerance, len(paths), tuple(simplify(detector.eval(), pictures, tolerance)))

@@ -27,8 +27,8 @@ FLAGS: dict[type, str] = {
     ),
     ValOptions: (
         "--weights --cfg --data --imgsz/--img/--img-size --batch-size/--batch --conf-thres --iou-thres --max-det "
-        "--task --device --workers --half --bf16 --save-json --verbose --project --name --exist-ok --strict "
-        "--max-pixels --model-budget"
+        "--task --device --workers --half --bf16 --save-json --benchmark --verbose --project --name --exist-ok "
+        "--strict --max-pixels --model-budget"
     ),
     DetectOptions: (
         "--weights --cfg --source --imgsz/--img/--img-size --conf-thres --iou-thres --max-det --data --device "

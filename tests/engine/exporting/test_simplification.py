@@ -3,68 +3,41 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from data.config import load_dataset_config
+from engine.backends import open_backend
+from engine.backends.exported import ExportedBackend
 from engine.backends.metadata import Metadata
 from engine.cli.export import simplification_text
 from engine.errors import EngineError
 from engine.exporting import simplification
 from engine.exporting.check import Differences
+from engine.exporting.export import export
 from engine.exporting.format import ExportJob
 from engine.exporting.pictures import inputs_of, picture_paths
 from engine.exporting.simplification import Simplification, simplified
 from engine.metrics.evaluate import evaluate
 from engine.options import ExportOptions
 from files.classes import Classes
-from models import build_model
 from models.detector import Detector
 from models.simplify import Simplified
-
-SIDE = 64
+from tests.engine.exporting.small import SIDE, save_detector, switchable_detector, write_pets
 
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of three pictures, two of them to train on."""
-    folder = tmp_path_factory.mktemp("pets")
-    random = np.random.default_rng(0)
-    splits: dict[str, list[int]] = {"train": [0, 1], "val": [2]}
-    for number in range(3):
-        cv2.imwrite(str(folder / f"{number}.png"), random.integers(0, 255, (60, 90, 3), dtype=np.uint8))
-    for split, numbers in splits.items():
-        content = {
-            "images": [{"id": n, "file_name": f"{n}.png", "height": 60, "width": 90} for n in numbers],
-            "annotations": [{"id": n, "image_id": n, "category_id": n % 2, "bbox": [5, 5, 30, 40]} for n in numbers],
-            "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
-        }
-        (folder / f"{split}.json").write_text(json.dumps(content))
-    lines = (f"{split}: {{images: ., annotations: {split}.json}}\n" for split in splits)
-    (folder / "pets.yaml").write_text("".join(lines))
-    return folder / "pets.yaml"
+    return write_pets(tmp_path_factory.mktemp("pets"))
 
 
 @pytest.fixture
 def detector() -> Detector:
-    """Two switchable blocks: the first one is a plain convolution, the second one is not."""
-    torch.manual_seed(0)
-    rows = [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "SAConv2d", [8, 3]], [-1, 1, "SAConv2d", [8, 3]]]
-    anchors = [[10, 13, 16, 30, 33, 23]]
-    head = [[[2], 1, "Detect", ["nc", "anchors"]]]
-    sizes = {"nc": 2, "depth_multiple": 1.0, "width_multiple": 1.0, "anchors": anchors}
-    detector = build_model({**sizes, "backbone": rows, "head": head}).eval()
-    detector.classes = Classes.of(("cat", "dog"))
-    with torch.no_grad():
-        detector.model[2].switch.bias.fill_(0.5)  # type: ignore[union-attr, operator]
-    return detector
+    return switchable_detector()
 
 
 def job_of(data: Path, **options: float) -> ExportJob:
@@ -155,6 +128,24 @@ def test_the_flag_needs_a_data_set() -> None:
         ExportOptions("best.pt", simplify_blocks=1e-3)
     with pytest.raises(EngineError, match=r"^--simplify-blocks: -0.1 is not a number from 0 to 1"):
         ExportOptions("best.pt", data="my.yaml", simplify_blocks=-0.1)
+
+
+@pytest.mark.slow
+def test_what_is_written_is_the_simpler_network(pets: Path, detector: Detector, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    weights = save_detector(detector, tmp_path / "best.pt")
+    nodes = []
+    for tolerance in (None, 1e-3):
+        (written,) = export(ExportOptions(str(weights), data=str(pets), simplify_blocks=tolerance))
+        backend = open_backend(written.path, device=torch.device("cpu"))
+        assert isinstance(backend, ExportedBackend)
+        assert backend.metadata.simplify_blocks == tolerance
+        assert (written.simplification is None) == (tolerance is None)
+        nodes.append(sum(node.op_type == "Conv" for node in onnx.load(written.path).graph.node))
+    full, simpler = nodes
+    assert simpler < full
 
 
 BLOCKS = (
