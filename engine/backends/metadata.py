@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from importlib import metadata as packages
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -31,6 +31,10 @@ LETTERBOX = (
     "resize with the aspect kept to whole pixels (bilinear), centre (the odd pixel right and below), pad with grey "
     "114, RGB, divide by 255"
 )
+
+
+Side = Annotated[int, Field(gt=0, le=65_536)]
+"""Pixels."""
 
 
 class Metadata(BaseModel):
@@ -59,10 +63,10 @@ class Metadata(BaseModel):
     task: str = "detect"
     names: tuple[str, ...] = Field(min_length=1)
     ids: tuple[int, ...]
-    imgsz: tuple[int, int]
-    batch: int = 1
+    imgsz: tuple[Side, Side]
+    batch: int = Field(1, gt=0)
     dynamic: bool = False
-    stride: int = Field(gt=0)
+    stride: Side
     letterbox: str = LETTERBOX
     precision: str = "fp32"
     needs_suppression: bool = True

@@ -166,4 +166,4 @@ def _image_input(inputs: Sequence[Any], weights: Path) -> tuple[str, Any, tuple[
 def _reason(error: Exception) -> str:
     """The last part of what ONNX Runtime says, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return cut(text.rpartition("failed:")[2] or text, 160)
+    return cut((text.rpartition("failed:")[2] or text).rstrip("."), 160)

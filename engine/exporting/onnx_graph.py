@@ -42,17 +42,13 @@ def onnx_graph(network: ExportedNetwork, job: ExportJob, *, most: int = 65_536) 
     """
     opset = job.options.opset or DEFAULT_OPSET
     if opset < LEAST_OPSET:
-        raise EngineError(
-            f"--opset {opset}: operators of versions below {LEAST_OPSET} cannot be written; use a newer one"
-        )
+        raise EngineError(f"--opset {opset}: versions below {LEAST_OPSET} cannot be written; use a newer one")
     if job.options.half:
         network.half_inside()
     model = _exported(network, job, opset, most)
     written = {entry.domain: entry.version for entry in model.opset_import}[""]
     if written != opset:
-        raise EngineError(
-            f"--opset {opset}: torch {torch.__version__} cannot write it for this network; use an older one"
-        )
+        raise EngineError(f"--opset {opset}: torch {torch.__version__} cannot write it; use an older one")
     _name_sides(model, job)
     if job.options.nms:
         add_suppression(model, job.options, job.metadata.num_classes)
