@@ -95,6 +95,12 @@ def _png(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; write a folder, or leave the flag out")
+    return text
+
+
 def _side(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 32 <= int(text[:9]) <= 16384):
         raise argparse.ArgumentTypeError(f"{text!r} is no size of a network's input; give pixels from 32 to 16384")
@@ -108,7 +114,9 @@ def _convert(argv: Sequence[str]) -> Callable[[], Lines]:
     )
     parser.add_argument("data", help="a data-set YAML: a path, or the name of one in configs/data/")
     parser.add_argument("--to", required=True, choices=("coco", "yolo"), help="the format to write")
-    parser.add_argument("--out", metavar="DIR", help="the folder to make (default: beside DATA, named after both)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=_folder, help="the folder to make (default: beside DATA, named after both)"
+    )
     parser.add_argument("--copy", action="store_true", help="copy the pictures, so that the folder stands alone")
     options = parser.parse_args(argv)
 

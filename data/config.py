@@ -133,7 +133,13 @@ def load_dataset_config(source: str | Path) -> DatasetConfig:
     Raises:
         DataError: the file is missing, is not YAML, or an entry is unknown, missing or of the wrong kind.
     """
-    document = read_yaml(find_dataset_yaml(source), DataError, _FORM)
+    place = find_dataset_yaml(source)
+    if place.suffix.lower() == ".json":
+        raise DataError(
+            f"{place}: is a JSON, not a data-set YAML; write one that names it: train: {{images: FOLDER, annotations: "
+            f"{place.name}}}, and val likewise"
+        )
+    document = read_yaml(place, DataError, _FORM)
     file, content = Path(document.origin), document.content
     if "file" in content:
         raise DataError(f"{document.where('file')}: unknown entry 'file'; delete it")

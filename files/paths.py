@@ -95,7 +95,9 @@ def _hint(text: str) -> str:
         return "; it is a path of Windows: write where the file is on this machine"
     if os.sep == "/" and "\\" in text:
         return ", nor with / for its backslashes; write / between folders"
-    return ", and no such user; write the home folder out" if text.startswith("~") else ""
+    return (
+        ", and no such user; write the home folder out" if text.startswith("~") and expanded(text) == Path(text) else ""
+    )
 
 
 def shown(name: str | os.PathLike[str]) -> str:

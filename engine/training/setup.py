@@ -257,7 +257,9 @@ def check_frozen(rows: tuple[int, ...], count: int) -> None:
     """Raises EngineError for a row that cannot be frozen, of a model that has so many."""
     for row in rows:
         if row >= count - 1:
-            raise EngineError(f"--freeze {row}: the model has rows 0 to {count - 2} before its head")
+            raise EngineError(
+                f"--freeze: there is no row {row} to freeze; the model has rows 0 to {count - 2} before its head"
+            )
 
 
 def _take_over(model: Detector, pretrained: SourceWeights, options: TrainOptions) -> TransferReport:

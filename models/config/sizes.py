@@ -18,6 +18,7 @@ SCALES, SCALE = "scales", "scale"
 """The keys of the sizes, and of the one that a file chooses itself."""
 
 _SIZE = re.compile(r"(?<=\d)[A-Za-z]+(?![A-Za-z])")
+_USUAL = re.compile(r"yolov?\d+([nsmlx])(?![A-Za-z\d])", re.IGNORECASE)  # yolov8x, yolo11s-mine
 _TIMES = re.compile(r"(?<!yolo)(?<!yolov)(?<!\d)\d+x(?=\d)", re.IGNORECASE)  # 3x3, but not the x of yolov5x6
 
 
@@ -79,6 +80,15 @@ def asked_size(document: Document, stem: str) -> str | None:
             "delete the line, or rename the file"
         )
     return named or written
+
+
+def refuse_usual_size(document: Document, stem: str) -> None:
+    """Raises ConfigError for a name that says a size in the usual way, as yolov8x-mine does, which the file lacks."""
+    if usual := _USUAL.match(stem):
+        raise ConfigError(
+            f"{document.where(SCALES)}: has no size {usual[1]!r}, which the name {stem!r} says; there are "
+            f"{', '.join(sizes_of(document))}; add it, or rename the file"
+        )
 
 
 def name_a_size(document: Document, stem: str, size: str) -> str:

@@ -25,7 +25,7 @@ from files.problems import first_problem, short
 from files.strict_yaml import Document
 from models.config import heads
 from models.config.heads import Expanded, has_anchor_free_head
-from models.config.sizes import SCALE, SCALES, asked_size, checked_sizes, name_a_size, sizes_of
+from models.config.sizes import SCALE, SCALES, asked_size, checked_sizes, name_a_size, refuse_usual_size, sizes_of
 from models.errors import ConfigError
 
 _FORM = "[depth, width, max_channels], such as [0.33, 0.25, 1024]"
@@ -109,6 +109,7 @@ def _size(document: Document, stem: str) -> tuple[dict[str, Any], tuple[str, ...
     size = asked_size(document, stem)
     if size is not None:
         return {**sizes[size], SCALE: size}, ()
+    refuse_usual_size(document, stem)
     size = sizes_of(document)[0]
     remark = f"{document.where(SCALES)}: no size is named, so it is {size}, the first of {', '.join(sizes)}"
     return {**sizes[size], SCALE: size}, (f"{remark}; {name_a_size(document, stem, sizes_of(document)[-1])}",)

@@ -156,6 +156,15 @@ def test_a_mistake_is_found_by_its_line(tmp_path: Path, text: str, message: str)
     assert str(error.value).startswith(f"{file}, {message}")
 
 
+def test_annotations_in_place_of_the_yaml(tmp_path: Path) -> None:
+    """Said before the file is read as YAML, which takes minutes for one of many megabytes."""
+    (tmp_path / "instances_train.json").write_text("{")
+    with pytest.raises(
+        DataError, match=r"train\.json: is a JSON, .*FOLDER, annotations: instances_train\.json\}, and val"
+    ):
+        load_dataset_config(tmp_path / "instances_train.json")
+
+
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cocco.yaml: no such data-set YAML; did you mean 'coco.yaml'\?"):
         load_dataset_config("cocco.yaml")

@@ -22,6 +22,7 @@ from data.__main__ import main
         (["convert", "--help"], 0, "--to {coco,yolo}"),
         (["convert", "x.yaml"], 2, "the following arguments are required: --to"),
         (["convert", "x.yaml", "--to", "voc"], 2, "invalid choice: 'voc'"),
+        (["convert", "x.yaml", "--to", "yolo", "--out", ""], 2, "argument --out: is empty; write a folder, or leave"),
         (["convert", "x.yaml", "--t", "yolo"], 2, "unrecognized arguments: --t; did you mean --to?"),
     ],
 )

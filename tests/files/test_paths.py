@@ -49,6 +49,7 @@ def test_why_there_is_nothing(tmp_path: Path) -> None:
         assert not exists(tmp_path / name)
     assert "a path of Windows" in why_missing("C:\\data\\a.jpg")
     assert "no such user" in why_missing("~nobody-of-that-name/a")
+    assert "no such user" not in why_missing("~/a-file-that-nobody-has")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")

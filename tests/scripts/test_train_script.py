@@ -234,7 +234,7 @@ def test_weights_of_another_class_count_are_taken_over(folder: Path, tmp_path: P
         (["--hyp", "nowhere"], "nowhere: no such hyperparameter file"),
         (["--weights", "nowhere.pt"], "nowhere.pt: no such checkpoint"),
         (["--device", "77"], "--device 77"),
-        (["--freeze", "9", "3"], "--freeze 9"),
+        (["--freeze", "9", "3"], "--freeze: there is no row 9"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -256,7 +256,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         ("--data cocco", "cocco: no such data-set YAML; did you mean 'coco.yaml'?"),
         ("--weights nowhere.pt", "nowhere.pt: no such checkpoint; check --weights"),
         ("--device 99", "--device 99: "),
-        ("--cfg yolov5n.yaml --freeze 3 24", "--freeze 24: the model has rows 0 to 23 before its head"),
+        (
+            "--cfg yolov5n.yaml --freeze 3 24",
+            "--freeze: there is no row 24 to freeze; the model has rows 0 to 23 before its head",
+        ),
     ],
 )
 def test_what_is_misspelt_is_noticed_before_any_picture_is_drawn_or_looked_at(

@@ -79,6 +79,19 @@ def test_a_file_is_expanded_at_the_size_of_its_name(
     assert config.locate(5).endswith(f"{form.format(size)}, line 14, row 5 (AnchorFreeDetect)")
 
 
+def test_a_size_of_the_name_that_the_file_lacks_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "yolov8x-mine.yaml"
+    file.write_text(FAMILY)
+    with pytest.raises(
+        ConfigError, match=r"line 2: has no size 'x', which the name 'yolov8x-mine' says; there are n, m;"
+    ):
+        load_config(file)
+    file.write_text(f"scale: m\n{FAMILY}")
+    assert load_config(file).scale == "m"
+    (tmp_path / "yolov8xyz.yaml").write_text(FAMILY)
+    assert load_config(tmp_path / "yolov8xyz.yaml").scale == "n"
+
+
 def test_a_family_is_found_by_the_name_of_a_size(tmp_path: Path) -> None:
     family = write(tmp_path, "their-yolo26-p2.yaml")
     assert find_config(tmp_path / "their-yolo26m-p2.yaml") == (family, "their-yolo26m-p2")
