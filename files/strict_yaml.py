@@ -99,12 +99,22 @@ def read_yaml(path: Path, error: type[InputError], form: str, origin: str = "") 
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise error(f"{origin}: has more than {MAX_BYTES:,} bytes; {form}")
-        text = content.decode("utf-8")
     except OSError as problem:
         reason = problem.strerror or type(problem).__name__
         raise error(f"{origin}: cannot be read ({reason}); check the path and its permissions") from None
+    return parse_yaml(content, error, form, origin)
+
+
+def parse_yaml(content: bytes, error: type[InputError], form: str, origin: str) -> Document:
+    """`read_yaml` for what is in memory already.
+
+    Raises:
+        InputError: of the class `error`; see `read_yaml`.
+    """
+    if len(content) > MAX_BYTES:
+        raise error(f"{origin}: has more than {MAX_BYTES:,} bytes; {form}")
+    try:
+        text = content.decode("utf-8")
     except UnicodeDecodeError as problem:
         line = content.count(b"\n", 0, problem.start) + 1
         raise error(f"{origin}, line {line}: cannot be read as UTF-8 text; save the file as UTF-8") from None

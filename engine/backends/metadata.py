@@ -20,12 +20,13 @@ from engine.errors import EngineError
 from files.classes import Classes
 from files.places import CONFIGS
 from files.problems import first_problem
-from files.strict_yaml import read_yaml
+from files.strict_yaml import parse_yaml, read_yaml
 
 FILE = "metadata.yaml"
 """Its name in a folder, and beside a file the ending that replaces the file's own."""
 
 PRODUCER = "saconv-yolo"
+_FORM = "it is what export.py writes beside a network"
 _ROOT = CONFIGS.parent
 LETTERBOX = (
     "resize with the aspect kept to whole pixels (bilinear), centre (the odd pixel right and below), pad with grey "
@@ -141,8 +142,16 @@ def read_metadata(file: Path) -> Metadata:
     Raises:
         EngineError: it is missing, damaged or of something else.
     """
-    form = "it is what export.py writes beside a network"
-    return metadata_of(read_yaml(file, EngineError, form).content, str(file))
+    return metadata_of(read_yaml(file, EngineError, _FORM).content, str(file))
+
+
+def parse_metadata(content: bytes, origin: str) -> Metadata:
+    """`read_metadata` for a `metadata.yaml` that lies in another file.
+
+    Raises:
+        EngineError: it is damaged or of something else.
+    """
+    return metadata_of(parse_yaml(content, EngineError, _FORM, origin).content, origin)
 
 
 def version() -> str:
