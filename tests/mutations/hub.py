@@ -1,10 +1,11 @@
-"""Models for torch.hub: pictures of every kind, attributes, results."""
+"""Models for torch.hub, and TorchScript: pictures of every kind, attributes, results; programs that do no more."""
 
 from __future__ import annotations
 
 from tests.mutations.mutation import cut
 
 _HUB = "tests/engine/hub/test_hub.py"
+_SCRIPT = "tests/engine/backends/test_torchscript.py"
 
 MUTATIONS = (
     *cut(
@@ -34,5 +35,42 @@ MUTATIONS = (
         "hubconf.py",
         "tests/scripts/test_hubconf.py::test_another_package_of_the_same_name",
         ("\n_require_own_packages()\n", "\n"),
+    ),
+    *cut(
+        "engine/backends/torchscript_archive.py",
+        f"{_SCRIPT}::test_programs_that_are_no_traces",
+        ("save|from_file|", "from_file|"),
+        ("PythonOp|IgnoredPythonOp|", ""),
+        ("__setstate__", "__other__"),
+        (r"|\btorch\s*\.\s*classes\b", ""),
+        (r"(?!\s*\.)", "(?=never)"),
+        (' or "\\\\" in text', ""),
+        ("if use[1] not in _NAMESPACES", "if False"),
+    ),
+    *cut(
+        "engine/backends/torchscript_archive.py",
+        f"{_SCRIPT}::test_what_torch_would_run_is_not_loaded",
+        ("        if found:\n", "        if False:\n"),
+    ),
+    *cut(
+        "engine/backends/torchscript_archive.py",
+        f"{_SCRIPT}::test_bytes_that_are_no_torchscript",
+        (' or "model.json" in records', ""),
+        ("> MAX_UNFOLDED", "> 1 << 40"),
+    ),
+    *cut(
+        "engine/backends/torchscript_archive.py",
+        f"{_SCRIPT}::test_what_is_written_has_no_paths_and_no_pictures",
+        ("if not name.endswith(_UNUSED) and", "if"),
+    ),
+    *cut(
+        "engine/exporting/formats/torchscript.py",
+        "tests/engine/exporting/formats/test_torchscript.py::test_what_cannot_be_written_is_one_line",
+        ("    if not same:\n", "    if False:\n"),
+    ),
+    *cut(
+        "engine/exporting/formats/torchscript.py",
+        "tests/engine/exporting/formats/test_torchscript.py::test_half",
+        ("            network.half_inside()\n", "            pass\n"),
     ),
 )

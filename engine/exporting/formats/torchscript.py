@@ -68,4 +68,4 @@ def _require_other_sizes(
     except RuntimeError:
         same = False
     if not same:
-        raise EngineError("--dynamic: a trace of this network fits one size alone; leave --dynamic out")
+        raise EngineError("--dynamic: a trace of this network fits one size alone; leave it out")
