@@ -29,12 +29,21 @@ def reflect_pad(x: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
     Equal to torch's reflection wherever that is defined. Where a pad reaches beyond the map (sizes 1 and 2 here), the
     reflection is reflected again, and a single row or column repeats itself. Negative pads cut off.
     """
-    left, right, top, bottom = pads
     # In a compiled or exported graph the size may vary: there, one form for every size and no branch on it.
-    if not torch.compiler.is_compiling():
-        height, width = x.shape[2:]
-        if min(pads) >= 0 and max(left, right) < width and max(top, bottom) < height:
-            return functional.pad(x, pads, mode="reflect")
+    if torch.compiler.is_compiling():
+        return _reflected_by_index(x, *pads)
+    return _reflected_by_size(x, *pads)
+
+
+@torch.jit.script_if_tracing  # a trace would keep the branch that its example took
+def _reflected_by_size(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    height, width = x.shape[2], x.shape[3]
+    if min(left, right, top, bottom) >= 0 and max(left, right) < width and max(top, bottom) < height:
+        return functional.pad(x, [left, right, top, bottom], mode="reflect")
+    return _reflected_by_index(x, left, right, top, bottom)
+
+
+def _reflected_by_index(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
     rows = _reflected(x.shape[2], top, bottom, x.device)
     columns = _reflected(x.shape[3], left, right, x.device)
     return x.index_select(2, rows).index_select(3, columns)

@@ -297,6 +297,14 @@ def test_reflect_pad_is_numpys(size: tuple[int, int], pads: tuple[int, int, int,
     np.testing.assert_array_equal(reflect_pad(x, pads).numpy(), expected[:, :, rows, columns])
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_trace_reflects_at_every_size() -> None:
+    traced = torch.jit.trace(lambda x: reflect_pad(x, (2, 2, 2, 2)), torch.rand(1, 2, 7, 7), check_trace=False)
+    for size in ((1, 2, 7, 9), (3, 2, 1, 1), (1, 2, 2, 5), (1, 2, 1, 4)):
+        x = torch.rand(size)
+        torch.testing.assert_close(traced(x), reflect_pad(x, (2, 2, 2, 2)), rtol=0, atol=0)
+
+
 def test_autograd_keeps_three_kernels_and_one_map_beyond_plain() -> None:
     """Kept for the backward pass: kernel, standardised kernel, large kernel; and the difference of the branches."""
 
