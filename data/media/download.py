@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 _CHUNK = 1 << 16
 _REDIRECTS = 10
+_PROXY_REMEDY = "check HTTP_PROXY and HTTPS_PROXY"
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 _LOGIN_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -136,7 +138,9 @@ def _require_success(response: requests.Response) -> None:
         text = str(code)
     if code in _LOGIN_REFUSED:
         raise _RefusedError(text, "check user name and password: https://USER:PASSWORD@HOST/...")
-    raise _RefusedError(text, "try again later" if code >= 500 else "check the address")
+    if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        raise _RefusedError(text, _PROXY_REMEDY)
+    raise _RefusedError(text, "try again later" if code >= 500 or code in _LATER else "check the address")
 
 
 def _explained(error: BaseException) -> tuple[str, str]:
@@ -145,8 +149,10 @@ def _explained(error: BaseException) -> tuple[str, str]:
     from urllib3.exceptions import DecodeError, SSLError
 
     causes = list(_causes(error))
+    if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
+        return "a SOCKS proxy needs the package PySocks", f"install it, or {_PROXY_REMEDY}"
     kinds: tuple[tuple[Any, str, str], ...] = (
-        (requests.exceptions.ProxyError, "the proxy does not answer as one", "check HTTP_PROXY and HTTPS_PROXY"),
+        (requests.exceptions.ProxyError, "the proxy does not answer as one", _PROXY_REMEDY),
         ((requests.exceptions.SSLError, SSLError), f"no secure connection: {_innermost(causes)}", "check the address"),
         (requests.exceptions.TooManyRedirects, f"it leads on more than {_REDIRECTS} times", "check the address"),
         (requests.exceptions.InvalidSchema, f"it leads to what is no web address: {_target(error)}", "correct it"),
@@ -179,6 +185,8 @@ def _innermost(causes: list[BaseException]) -> str:
         return shown(system[-1])
     if any(isinstance(cause, HTTPException) for cause in causes):
         return "the server's answer is no HTTP"
+    if any(isinstance(cause, ValueError) for cause in causes):
+        return "the address, or that of a redirect or a proxy, cannot be read"
     return type(causes[-1]).__name__
 
 

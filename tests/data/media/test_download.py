@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import itertools
 import socket
 import ssl
@@ -60,6 +61,10 @@ ANSWERS = {
     "/page": response(b"\n<html>log in first</html>", "Content-Type: text/html; charset=utf-8"),
     "/forbidden": response(b"", status="403 \x1b[31mGo away"),
     "/broken": response(b"", status="500 Internal Server Error"),
+    "/busy": response(b"", status="429 Too Many Requests"),
+    "/proxy": response(b"", status="407 Proxy Authentication Required"),
+    "/to-a-port": _redirect("http://127.0.0.1:99999/x"),
+    "/to-bytes": _redirect("/a?.png").replace(b"a?", b"a\xff"),
     "/odd": response(b"", status="799 Odd"),
     "/headers": HEAD + b"".join(b"X-%d: y\r\n" % number for number in range(300)) + b"\r\n" + BODY,
     "/odd-header": b"HTTP/1.1 200 OK\r\nContent-Length: 5120\r\n no: name\r\nno colon\r\n\r\n" + BODY,
@@ -110,7 +115,11 @@ def test_name_and_password_are_sent_and_not_shown(server: Server) -> None:
         ("/odd", "799); try again later"),
         ("/circle", "it leads on more than 10 times); check the address"),
         ("/to-a-file", "it leads to what is no web address: file:///etc/passwd); "),
-        ("/to-nowhere", "cannot be downloaded ("),
+        ("/to-nowhere", "the address, or that of a redirect or a proxy, cannot be read); check the address"),
+        ("/to-a-port", "the address, or that of a redirect or a proxy, cannot be read); check the address"),
+        ("/to-bytes", "the address, or that of a redirect or a proxy, cannot be read); check the address"),
+        ("/busy", "429 Too Many Requests); try again later"),
+        ("/proxy", "407 Proxy Authentication Required); check HTTP_PROXY and HTTPS_PROXY"),
         ("/short", "it breaks off before its end); try again"),
         ("/chunked-short", "it breaks off before its end); try again"),
         ("/chunked-garbage", "cannot be downloaded ("),
@@ -180,6 +189,21 @@ def test_proxies_are_those_of_the_environment(server: Server, monkeypatch: pytes
         assert download(server.address("/picture"), "it") == BODY
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert "the proxy does not answer" in refused(lambda: download("http://host.invalid/a.png", "it"))
+    monkeypatch.setenv("http_proxy", "http://[::1")
+    assert "or a proxy, cannot be read" in refused(lambda: download("http://host.invalid/a.png", "it"))
+    if importlib.util.find_spec("socks") is None:
+        monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+        assert "needs the package PySocks" in refused(lambda: download("http://host.invalid/a.png", "it"))
+
+
+@pytest.mark.parametrize("host", ["a b", "...", "a..b", "*.x", "a" * 300, "\uff12.1"])
+def test_hosts_that_cannot_be(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("http_proxy", raising=False)
+    message = refused(lambda: download(f"http://{host}/a.png", "it"))
+    assert (
+        message
+        == "it: cannot be downloaded (the address, or that of a redirect or a proxy, cannot be read); check the address"
+    )
 
 
 def test_a_certificate_that_nobody_signed(tmp_path: Path) -> None:
