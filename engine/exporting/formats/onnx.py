@@ -56,9 +56,8 @@ def _require_runnable(content: bytes, opset: int) -> None:
     try:
         onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of classes that it does not name
-        reason = str(error).strip().splitlines()[0]
-        line = missing_operator(str(error), opset)
+        reason, version = str(error).strip().splitlines()[0], onnxruntime.__version__
         raise EngineError(
-            line
-            or f"--opset {opset}: ONNX Runtime {onnxruntime.__version__} does not take the file ({reason}); use another"
+            missing_operator(str(error), opset)
+            or f"--opset {opset}: ONNX Runtime {version} does not take it ({reason}); use an older one"
         ) from None

@@ -140,9 +140,7 @@ def test_what_is_no_onnx_or_half_of_it_is_one_line(content: bytes | None, tmp_pa
 
 def test_a_size_that_the_graph_does_not_take_is_one_line(tmp_path: Path) -> None:
     backend = open_backend(write(tmp_path / "a.onnx", metadata={"names": NAMES}), device=CPU)
-    with pytest.raises(
-        EngineError, match=r"a.onnx: ONNX Runtime cannot run it on 1 x 32x32 px \(.*\); use"
-    ):
+    with pytest.raises(EngineError, match=r"a.onnx: ONNX Runtime cannot run it on 1 x 32x32 px \(.*\); use"):
         backend(torch.zeros(1, 3, 32, 32))
 
 
