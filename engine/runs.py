@@ -98,8 +98,11 @@ def _not_made(folder: Path, error: OSError) -> EngineError:
     return EngineError(f"{folder}: cannot be created ({error.strerror}); choose {remedy}")
 
 
-def lock_run(folder: Path, held: ExitStack) -> None:
+def lock_run(folder: Path, held: ExitStack, remedy: str = "wait for its end, or choose another --name") -> None:
     """Keeps other runs out of a folder until `held` is closed, or the process ends.
+
+    Args:
+        remedy: what to do where another run has it.
 
     Raises:
         EngineError: another run writes into it, or it cannot be written.
@@ -107,7 +110,7 @@ def lock_run(folder: Path, held: ExitStack) -> None:
     try:
         held.enter_context(folder_lock(folder))
     except FolderInUseError as owner:
-        raise EngineError(f"{folder}: {owner} writes into it; wait for its end, or choose another --name") from None
+        raise EngineError(f"{folder}: {owner} writes into it; {remedy}") from None
     except OSError as error:
         raise EngineError(f"{folder}: cannot be written ({error.strerror}); change its permissions") from None
 

@@ -93,7 +93,7 @@ def _begun_within_budget(options: TrainOptions, held: ExitStack) -> Training:
 
 def _resumed(request: ResumeOptions, held: ExitStack) -> Training:
     saved = read_training(request)
-    lock_run(saved.folder, held)
+    lock_run(saved.folder, held, "wait for its end, or end it first")  # --resume takes no --name
     if saved.is_stale:  # the run went on until it let go of its folder
         saved = read_training(request)
     compute = _compute(saved.options)

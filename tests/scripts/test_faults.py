@@ -121,7 +121,8 @@ def test_a_folder_that_another_run_writes_into(folder: Path, trained: Path, caps
         ):
             error = refused(main_, arguments, capsys)
             assert error.startswith(line)
-            assert "writes into it; wait for its end, or choose another --name" in error
+            remedy = "end it first" if "--resume" in arguments else "choose another --name"  # which --resume refuses
+            assert f"writes into it; wait for its end, or {remedy}" in error
         holder.communicate()
     found = {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
     assert found == content
