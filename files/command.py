@@ -17,6 +17,7 @@ from files.words import cut
 log = logging.getLogger(__name__)
 
 _NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # what argparse takes for a negative number, not for a flag
+_IGNORED = re.compile(r"(argument \S+): ignored explicit argument .*", re.DOTALL)
 _DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # word processors make these of two hyphens
 
 
@@ -55,6 +56,11 @@ class CommandParser(argparse.ArgumentParser):
         if rest:
             self._refuse(rest[0])
         return options
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's, which says that it ignores what it refuses."""
+        ignored = _IGNORED.fullmatch(message)
+        super().error(f"{ignored[1]} takes no value; write it alone, or leave it out" if ignored else message)
 
     def _words(self, args: Sequence[str]) -> Iterator[str]:
         """The names of the flags in a command line."""

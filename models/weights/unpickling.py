@@ -303,4 +303,6 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, KeyError):  # of a number: a byte that begins nothing in a pickle
+        return "it is no file of torch.save"
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,6 +19,7 @@ def parser() -> CommandParser:
     made.add_argument("--epochs", type=int)
     made.add_argument("--batch-size", "--batch", type=int)
     made.add_argument("--classes", nargs="+")
+    made.add_argument("--noval", action="store_true")
     return made
 
 
@@ -50,6 +51,11 @@ def refusal(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 )
 def test_a_misspelt_flag(argv: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert refusal(argv.split(), capsys) == f"x.py: error: unrecognized arguments: {line}"
+
+
+@pytest.mark.parametrize("argv", ["--noval=1", "--noval=True", "--noval="])
+def test_a_flag_that_takes_no_value(argv: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal([argv], capsys) == "x.py: error: argument --noval takes no value; write it alone, or leave it out"
 
 
 def test_values_are_no_flags() -> None:

@@ -165,3 +165,11 @@ def test_scripts_refuse_in_one_line(script: str, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert not _marker(tmp_path).exists()
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_text_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.pt"
+    path.write_text("nc: 2\ndepth_multiple: 0.33\n", encoding="utf-8")
+    with pytest.raises(WeightsError) as caught:
+        load_source(path)
+    assert str(caught.value) == f"{path}: not a checkpoint, or damaged (it is no file of torch.save); get it again"
