@@ -14,6 +14,7 @@ one it runs, and is called with a sample. The folder is imported as a whole, so 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -62,7 +63,7 @@ class Sample:
     regions_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
-class Augmentation(RecipeKeys):
+class Augmentation(RecipeKeys, ABC):
     """Base of all augmentations: its fields are keys of the hyperparameter YAML, with default and bounds.
 
     Attributes:
@@ -73,9 +74,9 @@ class Augmentation(RecipeKeys):
     after: ClassVar[str] = ""
     mixes: ClassVar[bool] = False
 
+    @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """A new sample; every random choice is drawn from `rng`."""
-        raise NotImplementedError
 
 
 USUAL = ("Mosaic", "Affine", "MixUp", "Hsv", "FlipUpDown", "FlipLeftRight")

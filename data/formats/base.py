@@ -13,12 +13,14 @@ fields, and makes an `AnnotationSource` of them. The folder is imported as a who
         def claims(cls, entry, root):
             return isinstance(entry, dict) and "csv" in entry
 
-        def source(self, names, root):
+        @abstractmethod
+    def source(self, names, root):
             return CsvSource(self.csv, self.images)
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -54,7 +56,7 @@ SplitPath = Annotated[Path, BeforeValidator(_path_from_root)]
 """A path in a split's entry; absolute once loaded."""
 
 
-class SplitConfig(BaseModel):
+class SplitConfig(BaseModel, ABC):
     """One split of a data set as its YAML describes it. The fields are the entry's keys.
 
     Attributes:
@@ -72,15 +74,16 @@ class SplitConfig(BaseModel):
     fallback: ClassVar[bool] = False
 
     @classmethod
+    @abstractmethod
     def claims(cls, entry: Any, root: Path) -> bool:
         """Whether an entry of the YAML is of this format; `root` is the data set's root folder."""
-        raise NotImplementedError
 
     @classmethod
     def as_map(cls, entry: Any) -> Any:
         """The entry as a map of fields; most are one already."""
         return entry
 
+    @abstractmethod
     def source(self, names: Sequence[str] | None, root: Path) -> AnnotationSource:
         """Where the annotations are.
 
@@ -88,7 +91,6 @@ class SplitConfig(BaseModel):
             names: all names of the YAML, in the order of their numbers; None where it has none.
             root: the data set's root folder.
         """
-        raise NotImplementedError
 
 
 _FORMATS: list[type[SplitConfig]] = []
