@@ -11,6 +11,7 @@ from tests.mutations import (
     data,
     dialect,
     evaluation,
+    exporting,
     faults,
     hub,
     limits,
@@ -34,5 +35,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     *evaluation.MUTATIONS,
     *faults.MUTATIONS,
     *costs.MUTATIONS,
+    *exporting.MUTATIONS,
 )
 """All of them; none may survive."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.backends.layouts import recognise
+from engine.backends.layouts import finished_predictions, recognise
 from engine.postprocess import select_boxes
 
 HW = (64, 96)
@@ -123,3 +123,10 @@ def test_what_is_no_detector_is_not_recognised(shapes: list[tuple[int, ...]]) ->
 def test_names_of_another_number_of_classes_do_not_fit() -> None:
     assert recognise(["o"], [(1, 84, 8400)], 7, HW) is None
     assert recognise(["b", "s"], [(1, 100, 4), (1, 100, 80)], 7, HW) is None
+
+
+def test_a_class_that_is_none_scores_nothing() -> None:
+    """TensorRT writes -1 where there is nothing, and leaves the score as it was."""
+    boxes, scores = np.zeros((1, 3, 4), np.float32), np.full((1, 3), 0.9, np.float32)
+    predictions = finished_predictions(boxes, scores, np.array([[-1, 1, 7]]), 3)
+    assert predictions.scores[0].sum(1).tolist() == pytest.approx([0, 0.9, 0])
