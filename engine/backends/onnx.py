@@ -26,7 +26,8 @@ from models.heads.base import Predictions
 
 _DEFAULT_SIZE = 640
 _DEFAULT_STRIDE = 32
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+_TENSORRT = "TensorrtExecutionProvider"
 _REMEDY = "it is damaged, or of another kind; export it again"
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -44,8 +45,10 @@ class OnnxBackend(ExportedBackend):
     def __init__(self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self._onnxruntime = import_package("onnxruntime", "onnxruntime>=1.20", str(weights))
         self.weights = weights
-        self.session = self._open(weights, device)
+        self.session = self._open(weights, device, fixed=False)
         self._input, self._dtype, fixed = _image_input(self.session.get_inputs(), weights)
+        if self._on_tensorrt(device) and None not in fixed:
+            self.session = self._open(weights, device, fixed=True)
         self._names = [output.name for output in self.session.get_outputs()]
         self.device, self.dtype = torch.device("cpu"), torch.float32
         texts: Mapping[str, str] = self.session.get_modelmeta().custom_metadata_map
@@ -54,11 +57,14 @@ class OnnxBackend(ExportedBackend):
         else:
             self._use_foreign(texts, fixed)
 
-    def _open(self, weights: Path, device: torch.device) -> Any:
+    def _on_tensorrt(self, device: torch.device) -> bool:
+        return device.type == "cuda" and _TENSORRT in self._onnxruntime.get_available_providers()
+
+    def _open(self, weights: Path, device: torch.device, *, fixed: bool) -> Any:
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = _ERRORS_ONLY
-        providers = _providers(self._onnxruntime.get_available_providers(), device)
+        options.log_severity_level = _FATAL_ONLY
+        providers = _providers(self._onnxruntime.get_available_providers(), device, fixed=fixed)
         self._lacks_gpu = device.type == "cuda" and len(providers) == 1
         try:
             return self._onnxruntime.InferenceSession(str(weights), options, providers=providers)
@@ -137,12 +143,15 @@ class OnnxBackend(ExportedBackend):
         return f"ONNX Runtime {self._onnxruntime.__version__}, {provider}, {kind}{note}"
 
 
-def _providers(available: Sequence[str], device: torch.device) -> list[Any]:
-    """What computes, the first that can: a GPU where one is asked for."""
+def _providers(available: Sequence[str], device: torch.device, *, fixed: bool) -> list[Any]:
+    """What computes, the first that can: a GPU where one is asked for.
+
+    TensorRT prepares itself for each size anew, which takes minutes; so it is asked for `fixed` ones alone.
+    """
     chosen: list[Any] = []
     if device.type == "cuda":
         gpu = {"device_id": device.index or 0}
-        wanted = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+        wanted = (*((_TENSORRT,) if fixed else ()), "CUDAExecutionProvider")
         chosen = [(name, gpu) for name in wanted if name in available]
     return [*chosen, "CPUExecutionProvider"]
 

@@ -146,11 +146,12 @@ def test_a_size_that_the_graph_does_not_take_is_one_line(tmp_path: Path) -> None
 
 def test_the_gpu_is_used_where_it_is_asked_for() -> None:
     there = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-    assert _providers(there, CPU) == ["CPUExecutionProvider"]
+    assert _providers(there, CPU, fixed=True) == ["CPUExecutionProvider"]
     gpu = torch.device("cuda", 1)
     expected = [(name, {"device_id": 1}) for name in there[:2]]
-    assert _providers(there, gpu) == [*expected, "CPUExecutionProvider"]
-    assert _providers(["CPUExecutionProvider"], gpu) == ["CPUExecutionProvider"]
+    assert _providers(there, gpu, fixed=True) == [*expected, "CPUExecutionProvider"]
+    assert _providers(there, gpu, fixed=False) == [*expected[1:], "CPUExecutionProvider"]
+    assert _providers(["CPUExecutionProvider"], gpu, fixed=True) == ["CPUExecutionProvider"]
 
 
 def test_the_provider_is_said(tmp_path: Path) -> None:
