@@ -235,6 +235,9 @@ class SAConv2d(nn.Module):
 class FusedOperands(nn.Module):
     """Holds the tensors of a fused block, so that they move and save with it; calling it returns them."""
 
+    # What stays in float where the block is quantised: all but the two convolutions, see `engine.exporting.int8`.
+    float_operands: ClassVar[tuple[str, ...]] = ("pre_weight", "switch_weight", "post_weight", "offset_weight")
+
     def __init__(self, operands: AtrousOperands) -> None:
         super().__init__()
         for name, value in operands._asdict().items():
