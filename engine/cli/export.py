@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\n{simplification_text(results[0].simplification)}")
     print(f"\n{export_table(results)}\n")
     for result in results:
+        if result.ap is not None:
+            print(printable(f"{result.path}: {_ap_line(*result.ap)}"))
         print(printable(f"{result.path}: try it with val.py or detect.py --weights"))
     return ExitCode.DONE
 
@@ -85,6 +87,12 @@ def _simplification_line(found: Simplification) -> str:
         f"{both.file_ms:.1f} ms, {both.torch_ms:.1f} as trained; "
         f"{'no object to find, so AP is undefined' if math.isnan(trained) else ap}"
     )
+
+
+def _ap_line(trained: float, written: float) -> str:
+    if math.isnan(trained):
+        return "no object to find, so AP is undefined"
+    return f"AP {written:.4f}, {trained:.4f} in PyTorch ({written - trained:+.4f})"
 
 
 def export_table(results: Sequence[Exported]) -> str:

@@ -13,20 +13,21 @@ import torch
 from torch import Tensor
 
 from data.config import load_dataset_config
-from engine.backends import open_backend
+from engine.backends import Backend, open_backend
 from engine.backends.metadata import FILE, Metadata, commit, version
 from engine.channels import require_colour
 from engine.errors import EngineError
+from engine.exporting.accuracy import Accuracy
 from engine.exporting.check import Differences, cell_distance, differences, require_equal
 from engine.exporting.check_suppressed import SuppressedComparison
 from engine.exporting.format import ExportFormat, ExportJob
 from engine.exporting.formats import format_named
 from engine.exporting.network import ExportedNetwork
 from engine.exporting.pictures import check_paths, inputs_of
-from engine.exporting.simplification import Simplification, simplified
+from engine.exporting.simplification import BATCH, Simplification, simplified
 from engine.faults import faults_told
 from engine.input_size import fit_to_stride
-from engine.options import ExportOptions
+from engine.options import ExportOptions, ValOptions
 from files.atomic import atomic_folder, atomic_path
 from models.budget import model_budget
 from models.detector import Detector
@@ -49,6 +50,7 @@ class Exported:
         differences: from PyTorch, with the time of both.
         megabytes: its size.
         simplification: what became of blocks that could be simpler, where that was asked for.
+        ap: of PyTorch and of the file, on the validation pictures; None where it was not measured, which int8 asks for.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Exported:
     differences: Differences
     megabytes: float
     simplification: Simplification | None = None
+    ap: tuple[float, float] | None = None
 
 
 def export(options: ExportOptions) -> list[Exported]:
@@ -119,8 +122,21 @@ def _export(form: ExportFormat, detector: Detector, job: ExportJob, inputs: Sequ
         compare = SuppressedComparison(job.options, tolerance.scores) if job.options.nms else cell_distance
         found = differences(reference.run, backend, _batches(inputs, job), compare)
         require_equal(found, tolerance, path, job.precision)
+        ap = _ap_of_both(reference.detector, backend, job) if job.precision == "int8" else None
         megabytes = _bytes(temporary) / 1e6
-    return Exported(path, form.name, job.precision, found, megabytes)
+    return Exported(path, form.name, job.precision, found, megabytes, ap=ap)
+
+
+def _ap_of_both(detector: Detector, backend: Backend, job: ExportJob) -> tuple[float, float] | None:
+    """AP of PyTorch and of a file; None, with the reason in a line, where the data set is about other classes."""
+    assert job.dataset is not None
+    options = ValOptions(job.options.weights, batch_size=BATCH, workers=0)
+    try:
+        accuracy = Accuracy(job.dataset, detector, job.imgsz, options)
+    except EngineError as error:
+        log.info("AP is not measured: %s", error)
+        return None
+    return accuracy.ap(detector), accuracy.ap(backend)
 
 
 @contextmanager

@@ -35,6 +35,9 @@ CALIBRATION = 300
 _PRODUCTS = ("Convolution", "GroupConvolution", "MatMul", "DeformableConvolution")
 """Operations that are computed in int8."""
 
+_GATES = ("Subtract", "Multiply", "Divide", "Select", "ReduceMean", "AvgPool")
+"""Operations of gates, blends and contexts: in int8 they save nothing, and a gate has but 256 values."""
+
 
 def quantised_graph(network: ExportedNetwork, job: ExportJob) -> Any:
     """The `openvino.Model` of a network in int8, calibrated on the training pictures of `job.dataset`.
@@ -58,7 +61,7 @@ def quantised_graph(network: ExportedNetwork, job: ExportJob) -> Any:
             # SiLU gives values from -0.28 on: activations want a zero that is not in the middle.
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(paths),
-            ignored_scope=nncf.IgnoredScope(names=sorted(stays_float), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=sorted(stays_float), types=list(_GATES), validate=False),
         )
 
 
