@@ -17,6 +17,7 @@ from tests.mutations import (
     limits,
     network,
     outputs,
+    runtimes,
     sources,
     training,
 )
@@ -36,5 +37,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     *faults.MUTATIONS,
     *costs.MUTATIONS,
     *exporting.MUTATIONS,
+    *runtimes.MUTATIONS,
 )
 """All of them; none may survive."""

@@ -20,6 +20,7 @@ from engine.exporting.network import ExportedNetwork
 from engine.exporting.quiet import quiet
 from engine.options import ExportOptions
 from engine.packages import import_package
+from models.tracing import for_one_size
 
 PNNX = "pnnx>=20240819"
 GRAPH, TENSORS = "model.ncnn.param", "model.ncnn.bin"
@@ -51,7 +52,7 @@ class Ncnn(ExportFormat):
         shape = (1, 3, *job.imgsz)
         with TemporaryDirectory() as name:
             folder = Path(name)
-            with quiet(), torch.no_grad(), _InWordsOfPnnx():
+            with quiet(), torch.no_grad(), for_one_size(), _InWordsOfPnnx():
                 torch.jit.trace(network, torch.zeros(shape), check_trace=False).save(str(folder / "model.pt"))
             _convert(folder, shape, half=job.options.half)
             unknown = unknown_layers(folder / GRAPH, ncnn)

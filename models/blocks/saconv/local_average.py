@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.blocks.pooling import average_windows
+from models.tracing import branches_on_size
 
 WINDOW = 5
 
@@ -35,7 +36,7 @@ def reflect_pad(x: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
     return _reflected_by_size(x, *pads)
 
 
-@torch.jit.script_if_tracing  # a trace would keep the branch that its example took
+@branches_on_size  # a trace would keep the branch that its example took
 def _reflected_by_size(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
     height, width = x.shape[2], x.shape[3]
     if min(left, right, top, bottom) >= 0 and max(left, right) < width and max(top, bottom) < height:
