@@ -60,6 +60,11 @@ class Backend(ABC):
         """Whether a folder is of this back end, by what lies in it: its name may be another one."""
         return False
 
+    @classmethod
+    def opens_file(cls, start: bytes) -> bool:
+        """Whether a file whose ending is nobody's is of this back end, by its first bytes."""
+        return False
+
     @abstractmethod
     def __call__(self, images: Tensor) -> Predictions:
         """Detects.
@@ -157,9 +162,18 @@ def _backend_of(path: Path) -> type[Backend]:
         if found is None:
             raise EngineError(f"{path}: a folder without a network that a back end knows; known endings: {known}")
         return found
-    found = _BY_SUFFIX.get(path.suffix.lower())
+    found = _BY_SUFFIX.get(path.suffix.lower()) or _by_content(path)
     if found is None:
         raise EngineError(f"{path}: no back end for weights ending in {path.suffix!r}; known endings: {known}")
     if not exists(path):
         raise EngineError(f"{shown(path)}: {why_missing(path, 'weights file')}; check --weights")
     return found
+
+
+def _by_content(path: Path) -> type[Backend] | None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except (OSError, ValueError):
+        return None
+    return next((backend for backend in _BACKENDS if backend.opens_file(start)), None)

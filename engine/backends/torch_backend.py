@@ -40,6 +40,11 @@ class DetectorBackend(Backend):
         # Folded in float32, then rounded once.
         self.model = detector.fuse().to(self.weights_dtype).to(memory_format=self.layout)
 
+    @classmethod
+    def opens_file(cls, start: bytes) -> bool:
+        """A zip archive or a pickle, as torch writes checkpoints."""
+        return start == b"PK\x03\x04" or start[:1] == b"\x80"
+
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Predictions:
         # Scaled before rounding to half precision; 0..255 is not exact in bfloat16 after a division there.

@@ -16,10 +16,12 @@ from torch import Tensor
 from data.errors import DataError
 from engine.backends import open_backend, register_backend
 from engine.backends.base import _BY_SUFFIX
+from engine.checkpoint import save_checkpoint
 from engine.cli.detect import detect, parse_options
 from engine.detect.predictor import Predictor, class_indices
 from engine.errors import EngineError
 from engine.options import DetectOptions
+from models import build_model
 from models.heads.base import Predictions
 from tests.engine.detect.colour_backend import ColourBackend, draw, run, save, setup, tree
 
@@ -182,6 +184,16 @@ def test_back_ends_are_found_by_ending(tmp_path: Path, monkeypatch: pytest.Monke
     assert isinstance(backend, Registered)
     with pytest.raises(ValueError, match="already belong"):
         register_backend(".colour")(ColourBackend)
+
+
+def test_a_checkpoint_of_another_ending_is_known_by_its_content(tmp_path: Path) -> None:
+    model = build_model({"nc": 1, "backbone": [[-1, 1, "Conv", [8, 3, 2]]], "head": [[[0], 1, "Detect", ["nc"]]]})
+    facts = {"names": ["a"], "category_ids": [1], "imgsz": 64, "epoch": 1}
+    save_checkpoint(tmp_path / "weights.bin", {"model": model.state_dict(), "yaml": model.yaml, **facts})
+    assert open_backend(tmp_path / "weights.bin", device=torch.device("cpu")).classes.names == ("a",)
+    (tmp_path / "text.bin").write_text("text")
+    with pytest.raises(EngineError, match=r"text\.bin: no back end for weights ending in '\.bin'; known endings: "):
+        open_backend(tmp_path / "text.bin", device=torch.device("cpu"))
 
 
 def test_flags_reach_the_options() -> None:
