@@ -211,12 +211,6 @@ class ValOptions:
     half: bool = field(default=False, metadata=flag("compute in float16, on a GPU"))
     bf16: bool = field(default=False, metadata=flag("compute in bfloat16"))
     save_json: bool = field(default=False, metadata=flag("write predictions.json with the data set's own ids"))
-    benchmark: bool = field(
-        default=False,
-        metadata=flag(
-            "one table in place of all else: AP, ms and size of the checkpoint on every back end, in every precision"
-        ),
-    )
     verbose: bool = field(
         default=False, metadata=flag(f"print the per-class table, also for more than {MANY_CLASSES} classes")
     )
@@ -226,6 +220,12 @@ class ValOptions:
     name: str = field(default="exp", metadata=_NAME)
     exist_ok: bool = field(default=False, metadata=_EXIST_OK)
     model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
+    benchmark: bool = field(
+        default=False,
+        metadata=flag(
+            "one table in place of all else: AP, ms and size of the checkpoint on every back end, in every precision"
+        ),
+    )
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -264,9 +264,6 @@ class DetectOptions:
         metadata=flag("drop a box that overlaps a better one by more than this (IoU)", numbers=UNIT_INTERVAL),
     )
     max_det: int = field(default=1000, metadata=flag("most detections per picture", numbers=_BOXES))
-    data: str = field(
-        default="", metadata=flag("data-set YAML that names the classes of an exported file without names", text=filled)
-    )
     device: str = field(default="", metadata=_DEVICE)
     view_img: bool = field(default=False, metadata=flag("show the results in a window"))
     save_txt: bool = field(
@@ -297,6 +294,9 @@ class DetectOptions:
     vid_stride: int = field(default=1, metadata=flag("use every n-th frame of a video or stream", numbers=_FRAMES))
     max_pixels: int = field(default=MAX_PIXELS, metadata=_MAX_PIXELS)
     model_budget: int = field(default=1, metadata=_MODEL_BUDGET)
+    data: str = field(
+        default="", metadata=flag("data-set YAML that names the classes of an exported file without names", text=filled)
+    )
 
     def __post_init__(self) -> None:
         check_values(self)
