@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -12,12 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks import blocks, models, picture
+from benchmarks import backends, blocks, models, picture
 from benchmarks.measure import peak_memory, time_in_turn
 from benchmarks.published import PublishedSAConv2d, TwoConvolutions
 from benchmarks.report import geometric_mean
 from engine.detections import Detections
 from engine.errors import EngineError
+from engine.exporting.benchmark import Candidate
+from models import build_model
 from models.blocks.saconv import SAConv2d
 
 CPU = torch.device("cpu")
@@ -150,3 +153,43 @@ def test_the_picture_is_a_row_of_each_checkpoint(tmp_path: Path, monkeypatch: py
     assert cv2.imread(str(out)).shape == (2 * 480 + 2, 2 * 480 + 2, 3)
     with pytest.raises(EngineError, match="has 4 pictures, not 5"):
         picture.main([*pairs, "--count", "5", "--out", str(out)])
+
+
+def test_what_a_takeover_leaves_neutral_is_moved() -> None:
+    detector = build_model("yolov5n-saconv.yaml")
+    block = detector.model[3]
+    kept = block.weight.clone()
+    backends.move_neutral(detector)
+    assert all(bool(parameter.any()) for parameter in detector.parameters())
+    assert 0 < float(block.weight_diff.detach().abs().max()) < 0.1
+    torch.testing.assert_close(block.weight, kept, rtol=0, atol=0)
+
+
+def test_the_table_of_back_ends_divides_by_the_first_network() -> None:
+    found = [
+        [Candidate("torch", "fp32", megabytes=7.5), Candidate("onnx", "fp32", fault="lacks it")],
+        [Candidate("torch", "fp32", megabytes=11.0), Candidate("onnx", "fp32", megabytes=12.0)],
+    ]
+    lines = backends.table(["a", "b"], found, [[10.0, math.nan], [25.0, 30.0]]).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["back end", "precision", "a, ms", "MB", "b, ms", "MB", "/ a"]
+    assert cells[2] == ["torch", "fp32", "10.0", "7.5", "25.0", "11.0", "2.50"]
+    assert cells[3] == ["onnx", "fp32", "-", "-", "30.0", "12.0", "-"]
+
+
+def test_back_ends_that_are_there_take_turns_over_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def milliseconds(given: list[str], inputs: list[Tensor], rounds: int) -> list[float]:
+        order.extend(given)
+        return [float(len(order) - len(given) + index) for index in range(len(given))]
+
+    order: list[str] = []
+    monkeypatch.setattr(backends, "milliseconds", milliseconds)
+    found = [
+        [Candidate("torch", "fp32", backend=name), Candidate("onnx", "fp32", backend=other)]  # type: ignore[arg-type]
+        for name, other in (("a1", "a2"), ("b1", None))
+    ]
+    times = backends.in_turn(found, [], 3)
+    assert order == ["a1", "b1", "a2"]
+    assert times[0] == [0.0, 2.0]
+    assert times[1][0] == 1.0
+    assert math.isnan(times[1][1])
