@@ -25,8 +25,9 @@ class OpenVino(ExportFormat):
     ending = "_openvino"
     options = frozenset({"dynamic", "half", "int8"})
     packages = {"openvino": OPENVINO}  # noqa: RUF012
-    # int8 is measured by AP: single boxes may differ by much where two sides of an object are equally likely.
-    tolerances = {"fp32": FP32, "fp16": Tolerance(4.0, 0.03), "int8": Tolerance(160.0, 0.6)}  # noqa: RUF012
+    # Single cells say little of int8: where two places of a side are equally likely, it jumps from one to the other.
+    # Its bounds tell broken files; what is lost, AP tells.
+    tolerances = {"fp32": FP32, "fp16": Tolerance(4.0, 0.03), "int8": Tolerance(1000.0, 0.9)}  # noqa: RUF012
 
     def check(self, options: ExportOptions) -> None:
         """Also asks for what calibration needs."""
