@@ -51,18 +51,18 @@ class Ncnn(ExportFormat):
         ncnn = import_package("ncnn", NCNN, "--include ncnn")
         shape = (1, 3, *job.imgsz)
         with TemporaryDirectory() as name:
-            folder = Path(name)
+            temporary_folder = Path(name)
             with quiet(), torch.no_grad(), for_one_size(), _InWordsOfPnnx():
-                torch.jit.trace(network, torch.zeros(shape), check_trace=False).save(str(folder / "model.pt"))
-            _convert(folder, shape, half=job.options.half)
-            unknown = unknown_layers(folder / GRAPH, ncnn)
+                torch.jit.trace(network, torch.zeros(shape), check_trace=False).save(str(temporary_folder / "model.pt"))
+            _convert(temporary_folder, shape, half=job.options.half)
+            unknown = unknown_layers(temporary_folder / GRAPH, ncnn)
             if unknown:
                 raise EngineError(
                     f"--include ncnn: NCNN has no operator for {', '.join(unknown)}, which this network uses; export "
                     "another format"
                 )
             for file in (GRAPH, TENSORS):
-                (temporary / file).write_bytes((folder / file).read_bytes())
+                (temporary / file).write_bytes((temporary_folder / file).read_bytes())
         (temporary / FILE).write_text(job.metadata.as_yaml(), encoding="utf-8")
 
 

@@ -34,11 +34,11 @@ class TorchScript(ExportFormat):
         traced = _trace(network, torch.zeros(job.batch_size, 3, *job.imgsz))
         if job.options.dynamic:
             _require_other_sizes(traced, network, job)
-        buffer = io.BytesIO()
+        in_memory = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # newer torch would rather have torch.export used
-            torch.jit.save(traced, buffer, _extra_files={FILE: job.metadata.as_yaml()})
-        temporary.write_bytes(archive_of(records_of(buffer)))
+            torch.jit.save(traced, in_memory, _extra_files={FILE: job.metadata.as_yaml()})
+        temporary.write_bytes(archive_of(records_of(in_memory)))
 
 
 def _trace(network: ExportedNetwork, example: Tensor) -> torch.jit.ScriptModule:
