@@ -11,8 +11,8 @@ from typing import Any
 
 from engine.packages import import_package
 
-OPENVINO = "openvino>=2025.0"
-NNCF = "nncf>=2.15"
+OPENVINO = "openvino>=2026.4"
+NNCF = "nncf>=3.4"
 
 _REPORTS = "openvino_telemetry"
 

@@ -15,7 +15,7 @@ from engine.backends.metadata import FILE, read_metadata
 from engine.errors import EngineError
 from engine.packages import import_package
 
-NCNN = "ncnn>=1.0.20240820"
+NCNN = "ncnn>=1.0.20261020"
 INPUT, OUTPUTS = "in0", ("out0", "out1")  # pnnx names them so
 
 _MAGIC = "7767517"

@@ -43,7 +43,7 @@ class OnnxBackend(ExportedBackend):
     layout: Layout | None = None
 
     def __init__(self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        self._onnxruntime = import_package("onnxruntime", "onnxruntime>=1.20", str(weights))
+        self._onnxruntime = import_package("onnxruntime", "onnxruntime", str(weights))
         self.weights = weights
         self.session = self._open(weights, device, fixed=False)
         self._input, self._dtype, fixed = _image_input(self.session.get_inputs(), weights)

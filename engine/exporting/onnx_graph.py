@@ -54,7 +54,7 @@ def onnx_graph(network: ExportedNetwork, job: ExportJob, *, most: int = 65_536) 
         add_suppression(model, job.options, job.metadata.num_classes)
     if job.options.simplify:
         with quiet():
-            model = import_package("onnxslim", "onnxslim>=0.1.50", "--simplify").slim(model)
+            model = import_package("onnxslim", "onnxslim>=0.1.98", "--simplify").slim(model)
     set_metadata(model, job.metadata.as_texts())
     return model
 

@@ -22,7 +22,7 @@ from engine.options import ExportOptions
 from engine.packages import import_package
 from models.tracing import for_one_size
 
-PNNX = "pnnx>=20240819"
+PNNX = "pnnx>=20261020"
 GRAPH, TENSORS = "model.ncnn.param", "model.ncnn.bin"
 
 _TIMEOUT_S = 600

@@ -23,9 +23,9 @@ class Onnx(ExportFormat):
     ending = ".onnx"
     options = frozenset({"dynamic", "half", "nms", "opset", "simplify"})
     packages = {  # noqa: RUF012
-        "onnx": "onnx>=1.17",
-        "onnxscript": "onnxscript>=0.5",
-        "onnxruntime": "onnxruntime>=1.20",
+        "onnx": "onnx>=1.23",
+        "onnxscript": "onnxscript>=0.7",
+        "onnxruntime": "onnxruntime",
     }
     # float16 has 11 bits: a side of a large box moves by some pixels.
     tolerances = {"fp32": FP32, "fp16": Tolerance(8.0, 0.05)}  # noqa: RUF012
@@ -38,7 +38,7 @@ class Onnx(ExportFormat):
             )
         super().check(options)
         if options.simplify:
-            require_package("onnxslim", "onnxslim>=0.1.50", "--simplify")
+            require_package("onnxslim", "onnxslim>=0.1.98", "--simplify")
 
     def write(self, network: ExportedNetwork, job: ExportJob, temporary: Path) -> None:
         """See the base class."""
@@ -50,7 +50,7 @@ class Onnx(ExportFormat):
 
 def _require_runnable(content: bytes, opset: int) -> None:
     """Refuses a graph that ONNX Runtime does not take."""
-    onnxruntime = import_package("onnxruntime", "onnxruntime>=1.20", "--include onnx")
+    onnxruntime = import_package("onnxruntime", "onnxruntime", "--include onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:

@@ -164,7 +164,7 @@ def test_the_provider_is_said(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_one_line_with_pips_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    line = r'a.onnx: needs a package that is not installed; run: pip install "onnxruntime>=1.20"$'
+    line = r'a.onnx: needs a package that is not installed; run: pip install "onnxruntime"$'
     file = tmp_path / "a.onnx"
     file.touch()
     with pytest.raises(EngineError, match=line):
