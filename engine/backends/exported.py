@@ -1,9 +1,10 @@
-"""What back ends of exported files share: inputs as arrays, fixed batches, and outputs as predictions."""
+"""What back ends of exported files share: finding them, inputs as arrays, fixed batches, outputs as predictions."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from engine.backends.base import Backend
 from engine.backends.layouts import finished_predictions
 from engine.backends.metadata import Metadata
+from engine.errors import EngineError
 from models.heads.base import Predictions
 
 
@@ -64,6 +66,26 @@ class ExportedBackend(Backend):
         parts = [self.predictions(self.run(_padded(array[at : at + size], size))) for at in range(0, len(array), size)]
         boxes, scores = (torch.cat(tensors)[: len(array)] for tensors in zip(*parts, strict=True))
         return Predictions(boxes, scores)
+
+
+def network_file(weights: Path, ending: str) -> Path:
+    """The file of a network whose tensors lie beside it in a `.bin`: `weights` itself, or the one in that folder.
+
+    Args:
+        ending: of the network's file, with the dot.
+
+    Raises:
+        EngineError: there are several in the folder, or its tensors are missing.
+    """
+    if weights.is_dir():
+        files = sorted(weights.glob(f"*{ending}"))
+        if len(files) > 1:
+            raise EngineError(f"{weights}: holds several networks ({files[0].name}, {files[1].name}); name one")
+        (weights,) = files
+    tensors = weights.with_suffix(".bin")
+    if not tensors.is_file():
+        raise EngineError(f"{tensors}: is missing, and holds the weights of {weights.name}; export it again")
+    return weights
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:

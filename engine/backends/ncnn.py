@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from engine.backends.base import register_backend
-from engine.backends.exported import ExportedBackend
+from engine.backends.exported import ExportedBackend, network_file
 from engine.backends.metadata import FILE, read_metadata
 from engine.errors import EngineError
 from engine.packages import import_package
@@ -28,7 +28,7 @@ class NcnnBackend(ExportedBackend):
     """Runs an NCNN network on the CPU, a picture at a time."""
 
     def __init__(self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        graph = _graph_file(weights)
+        graph = network_file(weights, ".param")
         self.describe(read_metadata(graph.with_name(FILE)))
         self.fixed_batch = 1
         self.network = _loaded(graph)
@@ -72,19 +72,6 @@ def unknown_layers(graph: Path, ncnn: Any) -> list[str]:
         raise EngineError(f"{graph}: is larger than any network of export.py; give one that it wrote")
     types = {line.split()[0] for line in layers}
     return sorted(name for name in types if ncnn.layer_to_index(name) < 0)
-
-
-def _graph_file(weights: Path) -> Path:
-    """The `.param`; the `.bin` with its tensors lies beside it."""
-    if weights.is_dir():
-        files = sorted(weights.glob("*.param"))
-        if len(files) > 1:
-            raise EngineError(f"{weights}: holds several networks ({files[0].name}, {files[1].name}); name one")
-        (weights,) = files
-    tensors = weights.with_suffix(".bin")
-    if not tensors.is_file():
-        raise EngineError(f"{tensors}: is missing, and holds the weights of {weights.name}; export it again")
-    return weights
 
 
 def _loaded(graph: Path) -> Any:

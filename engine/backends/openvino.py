@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from engine.backends.base import register_backend
-from engine.backends.exported import ExportedBackend
+from engine.backends.exported import ExportedBackend, network_file
 from engine.backends.metadata import FILE, read_metadata
 from engine.errors import EngineError
 from engine.openvino_packages import import_openvino
@@ -24,7 +24,7 @@ class OpenVinoBackend(ExportedBackend):
     """Runs an OpenVINO network on the CPU."""
 
     def __init__(self, weights: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        file = _network_file(weights)
+        file = network_file(weights, ".xml")
         self.describe(read_metadata(file.with_name(FILE)))
         self.network = _compiled(file)
         self.device, self.dtype = torch.device("cpu"), torch.float32
@@ -47,19 +47,6 @@ class OpenVinoBackend(ExportedBackend):
     def where(self) -> str:
         """The processor, the runtime and the precision of the file."""
         return f"CPU, OpenVINO; {self.metadata.precision}"
-
-
-def _network_file(weights: Path) -> Path:
-    """The `.xml`; its weights lie beside it."""
-    if weights.is_dir():
-        files = sorted(weights.glob("*.xml"))
-        if len(files) > 1:
-            raise EngineError(f"{weights}: holds several networks ({files[0].name}, {files[1].name}); name one")
-        (weights,) = files
-    tensors = weights.with_suffix(".bin")
-    if not tensors.is_file():
-        raise EngineError(f"{tensors}: is missing, and holds the weights of {weights.name}; export it again")
-    return weights
 
 
 def _compiled(file: Path) -> Any:
