@@ -20,6 +20,7 @@ from models import Conv, Detector, SAConv2d, SPConv, build_model
 from models.blocks.csp import C3
 from models.config.reader import load_config
 from models.summary import count_flops, count_parameters
+from tests.models.swapped import check_stages
 from tests.places import GOLDEN
 
 ZOO = Path(__file__).parent / "zoo"
@@ -194,30 +195,10 @@ def test_the_sizes_differ_in_their_multiples_only(size: str, suffix: str) -> Non
     assert content == {**large, "depth_multiple": depth, "width_multiple": width}
 
 
-def _square_convolutions(module: nn.Module, inside: tuple[type[nn.Module], ...]) -> list[str]:
-    """Names of the 3x3 convolutions that are no part of a block of `inside`."""
-    blocks = [name for name, child in module.named_modules() if isinstance(child, inside)]
-    return [
-        name
-        for name, child in module.named_modules()
-        if isinstance(child, nn.Conv2d)
-        and child.kernel_size == (3, 3)
-        and not any(name == block or name.startswith(f"{block}.") or not block for block in blocks)
-    ]
-
-
 @pytest.mark.parametrize(("suffix", "block"), [("saconv", SAConv2d), ("spconv", SPConv)])
 def test_the_stages_p3_to_p5_have_no_other_3x3_convolution(suffix: str, block: type[nn.Module]) -> None:
     model, plain = build_model(f"yolov5s-{suffix}"), build_model("yolov5s")
-    for index, (row, reference) in enumerate(zip(model.model, plain.model, strict=True)):
-        replaced = [child for child in row.modules() if isinstance(child, block)]
-        square = _square_convolutions(reference, ())
-        if 3 <= index <= 8:
-            assert len(replaced) == len(square) > 0
-            assert _square_convolutions(row, (block,)) == []
-        else:
-            assert replaced == []
-            assert _square_convolutions(row, ()) == square
+    check_stages(model.model, plain.model, block)
 
 
 def test_configs_use_no_other_dialect_than_yolov5s() -> None:

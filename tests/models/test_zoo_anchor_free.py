@@ -12,7 +12,7 @@ from models import Detector, SAConv2d, SPConv, build_model
 from models.config.reader import SHELF, config_names, load_config
 from models.parser import build_rows
 from models.summary import count_flops
-from tests.models.test_zoo import _square_convolutions
+from tests.models.swapped import check_stages, square_convolutions
 
 V8 = {"n": (0.33, 0.25, 1024), "s": (0.33, 0.5, 1024), "m": (0.67, 0.75, 768), "l": (1, 1, 512), "x": (1, 1.25, 512)}
 V11 = {"n": (0.5, 0.25, 1024), "s": (0.5, 0.5, 1024), "m": (0.5, 1, 512), "l": (1, 1, 512), "x": (1, 1.5, 512)}
@@ -86,17 +86,9 @@ def test_the_stages_p3_to_p5_have_no_other_3x3_convolution(
     name: str, plain: str, block: type[nn.Module], depthwise: int
 ) -> None:
     """But for those that say where a cell is, in the attention of row 10."""
-    rows = list(zip(modules_without_storage(name), modules_without_storage(plain), strict=True))
-    for index, (row, reference) in enumerate(rows):
-        replaced = [child for child in row.modules() if isinstance(child, block)]
-        square = _square_convolutions(reference, ())
-        if 3 <= index <= 8:
-            assert len(replaced) == len(square) > 0
-            assert _square_convolutions(row, (block,)) == []
-        else:
-            assert replaced == []
-            assert _square_convolutions(row, ()) == square
-    assert len(_square_convolutions(rows[10][0], ())) == depthwise
+    rows = modules_without_storage(name)
+    check_stages(rows, modules_without_storage(plain), block)
+    assert len(square_convolutions(rows[10], ())) == depthwise
 
 
 @pytest.mark.parametrize(("name", "gflops"), [("yolov8n", 8.7), ("yolo26n", 6.1)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from engine.report.recorder import Recorder
 from tests.scripts.trainings import CFG, Trainings
 
 SQUARE = {"id": 12, "name": "square"}
@@ -62,3 +64,22 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
     trainings = Trainings(tmp_path_factory.mktemp("log") / "log.txt")
     with trainings.server:
         yield trainings
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """`interrupted(2)`: inside the `with`, Ctrl-C comes when the figures of epoch 2, counted from 0, are recorded."""
+    add_epoch = Recorder.add_epoch
+
+    @contextmanager
+    def at(last: int) -> Iterator[None]:
+        def add_or_end(self: Recorder, epoch: int, values: Mapping[str, float]) -> None:
+            if epoch == last:
+                raise KeyboardInterrupt
+            add_epoch(self, epoch, values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Recorder, "add_epoch", add_or_end)
+            yield
+
+    return at

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,6 @@ from engine.backends import open_backend
 from engine.cli import detect, train, val
 from engine.cli.run import run_cli
 from engine.postprocess import select_boxes
-from engine.report.recorder import Recorder
 from engine.training.hyperparameters import load_hyperparameters
 from files.errors import InputError
 from models import Detector, build_model, registry
@@ -217,16 +217,8 @@ def test_progress_runs_from_0_to_1(runs: Runs) -> None:
     assert sorted(set(measuring[:5])) == [0.25, 0.5, 0.75, 1.0]  # after each epoch, and the best weights at the end
 
 
-def test_it_resumes_bit_for_bit(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_epoch = Recorder.add_epoch
-
-    def interrupted(self: Recorder, epoch: int, values: Mapping[str, float]) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        add_epoch(self, epoch, values)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "add_epoch", interrupted)
+def test_it_resumes_bit_for_bit(runs: Runs, interrupted: Callable[[int], AbstractContextManager[None]]) -> None:
+    with interrupted(2):
         assert runs.begin("halves") == 130
     last = runs.folder / "halves" / "weights" / "last.pt"
     assert torch.load(last, weights_only=True)["training"]["progress"]["epoch"] == 2

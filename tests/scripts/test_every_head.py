@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import yaml
 from engine.backends import open_backend
 from engine.cli import detect, train, val
 from engine.cli.run import run_cli
-from engine.report.recorder import Recorder
 from models.__main__ import main as summary
 from models.weights.load import load_detector
 from tests.heads import HEADS, Head
@@ -92,16 +92,8 @@ def test_it_trains_and_its_losses_have_their_names(runs: Runs) -> None:
     assert ("dfl" in hyp) == ("dfl" in runs.head.losses)
 
 
-def test_it_resumes_bit_for_bit(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_epoch = Recorder.add_epoch
-
-    def interrupted(self: Recorder, epoch: int, values: Mapping[str, float]) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        add_epoch(self, epoch, values)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "add_epoch", interrupted)
+def test_it_resumes_bit_for_bit(runs: Runs, interrupted: Callable[[int], AbstractContextManager[None]]) -> None:
+    with interrupted(2):
         assert runs.begin("halves") == 130
     assert runs.content("halves", "last")["training"]["progress"]["epoch"] == 2
     assert runs.call(train.main, "--resume", runs.weights("halves", "last")) == 0

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from data.coco.records import CocoSplit, load_split
-from data.config import load_dataset_config
+from data.coco.records import CocoSplit
 from data.errors import DataError
+from tests.data.formats.loading import load_written
 
 YAML = """
 train: {images: JPEGImages, annotations: Annotations}
@@ -45,10 +45,7 @@ def xml(*things: str, filename: str = "", size: str = "") -> str:
 
 
 def load(root: Path, yaml: str = YAML, split: str = "train", **options: Any) -> CocoSplit:
-    file = root / "data.yaml"
-    file.write_text(yaml)
-    config = load_dataset_config(file)
-    return load_split(config.source(split), config.settings(), **{"cache": False, **options})
+    return load_written(root, yaml, split, **options)
 
 
 def test_a_data_set_in_vocs_format(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data.coco.records import CocoSplit, load_split
+from data.coco.records import CocoSplit
 from data.config import load_dataset_config
 from data.errors import DataError
 from data.splits import load_splits, missing_test
 from engine.metrics.coco import CocoEvaluator
+from tests.data.formats.loading import load_written
 
 
 def picture(file: Path, width: int = 40, height: int = 20) -> Path:
@@ -33,10 +34,7 @@ YAML = "train: images/train\nval: images/train\nnames: [cat, dog]\n"
 
 
 def load(root: Path, yaml: str = YAML, split: str = "train", **options: Any) -> CocoSplit:
-    file = root / "data.yaml"
-    file.write_text(yaml)
-    config = load_dataset_config(file)
-    return load_split(config.source(split), config.settings(), **{"cache": False, **options})
+    return load_written(root, yaml, split, **options)
 
 
 def test_a_data_set_in_yolos_format(tmp_path: Path) -> None:
